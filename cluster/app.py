@@ -17,6 +17,7 @@ from cluster.aggregator.autoscaling_policy import autoscaling_policy
 from cluster.aggregator.client import AggregatorClient
 from cluster.aggregator.deployment import aggregator_settings
 from cluster.backend.factory import CachedDirectory, check_backend
+from cluster.backend.webhook import check_webhook
 from cluster.config.keys import find_keys
 from cluster.config.serve_env import fast_path_missing
 from cluster.config.settings import AppSettings, ScalingSettings, parse_settings
@@ -74,6 +75,7 @@ def check(settings: AppSettings) -> None:
     for name, vendor_settings in settings.vendors.items():
         check_vendor(name, vendor_settings)
     check_backend(settings.backend, os.environ)
+    check_webhook(settings.costs.alert_webhook, os.environ)
 
 
 def check_models(settings: AppSettings) -> list[str]:
@@ -119,6 +121,7 @@ def _gateway_settings(settings: AppSettings) -> GatewaySettings:
         retries=settings.retries,
         fairness=settings.fairness,
         knowledge=settings.knowledge,
+        simple_tier_from=settings.costs.simple_tier_from,
         first_token_p99_s=published_p99_s(settings.catalogue().models),
     )
 

@@ -26,6 +26,7 @@ from deployments.api.openapi.room_responses import (
 )
 from deployments.api.room_schemas import Heartbeat, OpenRoom
 from deployments.api.uploads import Uploads
+from deployments.bill_routes import add_bill
 from deployments.gateway import openai_format
 from deployments.gateway.service import Gateway
 from deployments.openai_routes import add_chat, add_embeddings, add_models, add_responses
@@ -52,6 +53,7 @@ def build_routes(gateway: Gateway, request_ids: bool = True) -> FastAPI:
     add_responses(app, gateway, schemas)
     _add_knowledge(app, gateway)
     _add_usage(app, gateway)
+    add_bill(app, gateway)
     describe(app, configured_rules(gateway.catalogue, gateway.settings.embeddings.models))
     return app
 
@@ -94,8 +96,8 @@ def _add_rooms(app: ApiApp, gateway: Gateway) -> None:
     async def open_room(request: BoundedRequest) -> Response:
         """Open a room for its agent, by an agent key; return its tenant, its limits and a room token."""
         check_key(request.headers.get("authorization"), gateway.keys.agent, "agent")
-        token, tenant = await gateway.rooms.open(await read_body(OpenRoom, await request.read("agent")))
-        limits = gateway.settings.rooms
+        opened = await gateway.rooms.open(await read_body(OpenRoom, await request.read("agent")))
+        token, tenant, limits = opened.token, opened.tenant, gateway.settings.rooms
         return JSONResponse(
             {
                 "room": token.name.room,
@@ -103,12 +105,14 @@ def _add_rooms(app: ApiApp, gateway: Gateway) -> None:
                 "token": sign(token, gateway.keys),
                 "expires_at": token.expires_at_s,
                 "simulated": bool(gateway.settings.simulated_vendors),
+                "takes_participants": True,
                 "limits": {
                     "frames_per_second": limits.frames_per_second,
                     "image_long_side_px": limits.image_long_side_px,
                     "heartbeat_every_s": limits.heartbeat_every_s,
                     "max_frame_bytes": MAX_FRAME_BYTES,
                 },
+                "budget": opened.budget and asdict(opened.budget),
             }
         )
 

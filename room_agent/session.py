@@ -23,7 +23,7 @@ from room_agent.conversation.manager import ConversationManager
 from room_agent.conversation.transcription import Transcription
 from room_agent.core.counters import Counters
 from room_agent.core.models import FrameDescribed
-from room_agent.core.router_client import HeartbeatResult, OpenedRoom, RouterClient
+from room_agent.core.router_client import HeartbeatResult, OpenedRoom, RouterClient, TenantBudget
 from room_agent.core.router_errors import RouterAway, RouterBusy, RouterError, RouterRefused, TokenExpired
 from room_agent.core.settings import SpeechSettings
 from room_agent.core.tasks import OwnedTasks, log_task_end, log_task_traceback
@@ -91,8 +91,8 @@ class RoomSpeech:
         self.inbox = ChatInbox(room, self._refusals.notice, time.monotonic)
         self.voice: ConversationManager | None = None
 
-    async def start(self) -> None:
-        """Take part in the conversation from now on."""
+    async def start(self, budget: TenantBudget | None = None) -> None:
+        """Take part in the conversation from now on: in silence while the budget that the room opened with is spent."""
         if self._journal is not None:
             self._tasks.start(self._journal.keep_synced(), "usage journal")
         # In a thread: loading the CA certificates would block the event loop for a fifth of a second.
@@ -107,6 +107,8 @@ class RoomSpeech:
             services=services,
             speech_output=speaker,
         )
+        # Before the first microphone: without it speech would be transcribed unpaid until the first heartbeat.
+        self.voice.notices.on_heartbeat(HeartbeatResult(budget=budget))
         await self.voice.start()
         self.inbox.deliver(self.voice.on_chat_message)
 
@@ -206,7 +208,7 @@ class RoomSession:
         """Open the room at the router, however long that takes, and send heartbeats for as long as the job lives."""
         self._opened = await self._open_room()
         self._follow_safely()
-        await self._start_speech()
+        await self._start_speech(self._opened.budget)
         # Rooms that open at once, at nine or when the router is back, spread their heartbeats by a random first pause.
         pause_s = random.uniform(0.0, self._opened.limits.heartbeat_every_s)
         while True:
@@ -232,13 +234,13 @@ class RoomSession:
             # Half of the wait is random, so that the rooms of a worker do not return all at once.
             await asyncio.sleep(random.uniform(longest_s / 2, longest_s))
 
-    async def _start_speech(self) -> None:
+    async def _start_speech(self, budget: TenantBudget | None) -> None:
         """Start the conversation. Where that fails the session goes on without it: sampling and heartbeats remain."""
         if self._speech is None:
             return
         try:
             async with asyncio.timeout(START_SPEECH_TIMEOUT_S):
-                await self._speech.start()
+                await self._speech.start(budget)
         except Exception as error:
             # No traceback: its values may quote the conversation.
             log.error("conversation start failed", error=type(error).__name__)

@@ -203,9 +203,13 @@ class BudgetExceeded(RayroomError):
     ) -> None:
         if message is None and {"estimate_nanousd", "remaining_nanousd"} <= facts.keys():
             # Written here, because the journal sends its facts alone.
+            budget = {"daily": "the tenant's daily", "room": "the room's daily"}.get(
+                str(facts.get("budget")), "the tenant's monthly"
+            )
+            until = f" until {facts['resets_at']}" if "resets_at" in facts else ""
             message = (
                 f"The request may cost {facts['estimate_nanousd']} nano-dollars, and {facts['remaining_nanousd']}"
-                " of the tenant's monthly budget remain."
+                f" of {budget} budget remain{until}."
             )
         super().__init__(message, param, retry_after_s, **facts)
 

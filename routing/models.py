@@ -28,7 +28,13 @@ class Tenant:
     plan: str
     active: bool
     budget_nanousd: int | None
+    """The most that it may spend in a month."""
     requests_per_minute: int | None
+    daily_budget_nanousd: int | None = None
+    room_budget_nanousd: int | None = None
+    """The most that each of its rooms may spend in a day."""
+    time_zone: str = ""
+    """The IANA name of the zone in which its days and months begin; UTC if empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,6 +207,8 @@ class Intent:
     """The identity of the participant who asked; empty where nobody did, as for a frame."""
     daily_budget_nanousd: int | None = None
     room_budget_nanousd: int | None = None
+    time_zone: str = ""
+    """The tenant's, by which its days and months begin."""
     witnessed: bool = False
     """A model replica writes a CallRecord of this attempt, so that one without any record never left the cluster."""
 
@@ -282,11 +290,20 @@ class TenantTotals:
     by_model: tuple[dict[str, Any], ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spending:
+    """The costs of a tenant in its current month and day, and those of one of its rooms in that day."""
+
+    month_nanousd: int = 0
+    day_nanousd: int = 0
+    room_nanousd: int = 0
+
+
 class Costs(Protocol):
     """The durable store of costs: an attempt's cost is written before its answer leaves."""
 
-    async def reserve(self, intent: Intent) -> int:
-        """Return the tenant's spent and reserved nano-dollars of this month, once the intent is durable.
+    async def reserve(self, intent: Intent) -> Spending:
+        """Return the tenant's spent and reserved nano-dollars, once the intent is durable.
 
         Raises BudgetExceeded, RoomClosed or CostsUnavailable.
         """
@@ -294,7 +311,7 @@ class Costs(Protocol):
     async def settle(self, settlement: Settlement) -> None:
         """Return once the settlement is durable; raises CostsUnavailable."""
 
-    async def record(self, entries: Sequence[Intent | Settlement]) -> int:
+    async def record(self, entries: Sequence[Intent | Settlement]) -> Spending:
         """Write entries of one tenant for costs already incurred, each intent before its settlement.
 
         Returns as `reserve` does. Raises CostsUnavailable, and the entries may still be written later: to record them
@@ -320,8 +337,8 @@ class CallRecords(Protocol):
 class Rooms(Protocol):
     """The open rooms, as the agents report them in heartbeats."""
 
-    async def beat(self, beat: RoomHeartbeat) -> int | None:
-        """Return the nano-dollars that the room's tenant has spent this month, without its reservations.
+    async def beat(self, beat: RoomHeartbeat) -> Spending | None:
+        """Return the nano-dollars that the room's tenant has spent, without its reservations.
 
         Returns None if that is unknown; raises RoomClosed or CostsUnavailable.
         """

@@ -17,7 +17,7 @@ from routing.share import ShareControl
 
 AUTO = "auto"
 NEARLY_SPENT = 0.95
-"""The share of its budget from which a tenant gets the simple tier, to stretch the rest."""
+"""The share of a budget from which a tenant gets the simple tier, to stretch the rest, where no setting names one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,13 +25,15 @@ class ServiceRoutes:
     """The models of a service in order for each tier, and the score from which a turn is complex.
 
     `attempts` is how many of a tier's models one request may try: the first that accept it. `plan_tiers` names the
-    plans whose `auto` requests always get one tier.
+    plans whose `auto` requests always get one tier. `simple_tier_from` is the share of a budget from which its tenant
+    gets the simple tier.
     """
 
     targets: Mapping[Tier, tuple[str, ...]]
     threshold: float
     attempts: int
     plan_tiers: Mapping[str, Tier] = field(default_factory=dict)
+    simple_tier_from: float = NEARLY_SPENT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +125,7 @@ def _explicit(
 
 def _rule(wanted: str, routes: ServiceRoutes, standing: TenantStanding | None) -> tuple[Tier, str] | None:
     """Return the tier that a rule above the score sets, and the rule; None if no rule applies."""
-    if standing is not None and standing.budget_used is not None and standing.budget_used >= NEARLY_SPENT:
+    if standing is not None and standing.budget_used is not None and standing.budget_used >= routes.simple_tier_from:
         return Tier.SIMPLE, "budget nearly spent"
     if wanted != AUTO:
         return Tier(wanted), "explicit tier"

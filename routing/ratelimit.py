@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from cachetools import FIFOCache
 
@@ -47,13 +47,31 @@ class RateStanding:
     """Seconds until the bucket is full again."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakenRequests:
+    """The requests of a tenant that one router replica admitted in a short time."""
+
+    limit: str
+    """The limit that counts them: a tenant has several."""
+    tenant_id: str
+    count: int
+    per_s: float
+    """The tenant's rate."""
+
+
 @dataclass(slots=True)
 class TenantLimits:
-    """A token bucket for each tenant that has a rate, as one router replica counts them."""
+    """A token bucket for each tenant that has a rate, as one router replica counts them.
+
+    The requests that other replicas admitted are counted afterwards, so that a bucket may hold less than nothing: over
+    any longer time a tenant has its rate and one burst, however many replicas it reaches.
+    """
 
     times: float = 1.0
     """The factor by which the rate of every tenant is multiplied here."""
     buckets: FIFOCache[str, TokenBucket] = field(default_factory=lambda: FIFOCache(MAX_TENANTS))
+    taken: FIFOCache[str, TakenRequests] = field(default_factory=lambda: FIFOCache(MAX_TENANTS))
+    """Those that this replica has not reported to the others."""
 
     def take(self, tenant: Tenant, now_s: float) -> RateStanding | None:
         """Take one request from the tenant's bucket; raises RateLimited with the seconds until the next.
@@ -64,14 +82,34 @@ class TenantLimits:
             return None
         per_s = self.times * tenant.requests_per_minute / 60
         capacity = max(1.0, per_s * BURST_S)
-        bucket = self.buckets.get(tenant.tenant_id) or TokenBucket(capacity, now_s)
-        self.buckets[tenant.tenant_id] = bucket
+        bucket = self._bucket(tenant.tenant_id, capacity, now_s)
         wait_s = bucket.take(now_s, per_s, capacity)
         standing = RateStanding(
             limit_per_minute=round(60 * per_s),
-            remaining=int(bucket.tokens),
+            remaining=max(0, int(bucket.tokens)),
             reset_s=(capacity - bucket.tokens) / per_s,
         )
         if wait_s > 0:
             raise RateLimited(retry_after_s=wait_s, **asdict(standing))
+        before = self.taken.get(tenant.tenant_id)
+        count = 1 + (before.count if before else 0)
+        self.taken[tenant.tenant_id] = TakenRequests(limit="", tenant_id=tenant.tenant_id, count=count, per_s=per_s)
         return standing
+
+    def drain(self, limit: str) -> list[TakenRequests]:
+        """Return the requests that were admitted here since the last call, under the name of this limit."""
+        taken = [replace(one, limit=limit) for one in self.taken.values()]
+        self.taken.clear()
+        return taken
+
+    def count(self, taken: TakenRequests, now_s: float) -> None:
+        """Take the requests that another replica admitted, even where the bucket does not hold as many."""
+        capacity = max(1.0, taken.per_s * BURST_S)
+        bucket = self._bucket(taken.tenant_id, capacity, now_s)
+        bucket.fill(now_s, taken.per_s, capacity)
+        bucket.tokens -= taken.count
+
+    def _bucket(self, tenant_id: str, capacity: float, now_s: float) -> TokenBucket:
+        bucket = self.buckets.get(tenant_id) or TokenBucket(capacity, now_s)
+        self.buckets[tenant_id] = bucket
+        return bucket

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -13,6 +14,8 @@ import ray
 import structlog
 from ray.util import get_node_ip_address
 
+from cluster.aggregator.alert_sender import AlertSender
+from cluster.aggregator.bill_reader import BillReader
 from cluster.aggregator.cost_metrics import CostMetrics
 from cluster.aggregator.deployment import (
     AggregatorSettings,
@@ -22,8 +25,11 @@ from cluster.aggregator.deployment import (
     refuse_superseded,
 )
 from cluster.aggregator.messages import pack_receipts, unpack_entries, unpack_records
-from cluster.aggregator.transport import TransportAddress, TransportServer
+from cluster.aggregator.shared_rates import SharedRates
+from cluster.aggregator.transport import TransportAddress
+from cluster.aggregator.transport_server import TransportServer
 from cluster.backend.factory import connect_backend
+from cluster.backend.webhook import connect_webhook
 from cluster.costs.archiver import Archiver
 from cluster.costs.booking_clock import BookingClock
 from cluster.costs.commit_log import CommitLog
@@ -34,15 +40,18 @@ from cluster.costs.sealer import Sealer
 from cluster.rooms.forecast import RoomSignal
 from cluster.rooms.heartbeat_batcher import HeartbeatReceipt
 from cluster.rooms.room_closer import RoomCloser
+from routing.billing.bill import BillPage, BillQuery, Key
 from routing.errors import ConfigurationError
 from routing.models import RoomHeartbeat, TenantTotals
 from routing.process import configure_logs, freeze_startup_objects
+from routing.ratelimit import TakenRequests
 
 NAME = "rayroom-aggregator"
 NAMESPACE = "rayroom"
 MAX_CONCURRENCY = 1_000
 CLOSE_TIMEOUT_S = 5.0
 METRICS_EVERY_S = 5.0
+BILL_TIMEOUT_SHARE = 0.8
 
 log = structlog.get_logger()
 
@@ -62,8 +71,11 @@ class Aggregator:
         self._journal = _open_journal(self._path)
         self._closer = RoomCloser(self._path.with_name("closed_rooms.jsonl"), time.time)
         self._rooms = self._closer.registry
+        self._rates = SharedRates()
         self._clock = BookingClock(self._journal.last_booked_s())
-        self._commit_log = CommitLog(self._journal, self._clock, self._rooms.ends, costs.outbox_grace_s)
+        self._commit_log = CommitLog(
+            self._journal, self._clock, self._rooms.ends, costs.outbox_grace_s, costs.budget_alerts
+        )
         self._backend = connect_backend(backend)
         self._flusher = Flusher(
             commit_log=self._commit_log,
@@ -76,10 +88,18 @@ class Aggregator:
             park_after_s=costs.park_after_s,
             clock=self._clock,
         )
+        # A page that takes longer finds its caller gone.
+        self._bill = BillReader(self._path, costs.timeout_s * BILL_TIMEOUT_SHARE)
         self._sealer = Sealer(self._commit_log, costs.flush_every_s)
         loop = asyncio.get_running_loop()
+        self._alerts = AlertSender(
+            commit_log=self._commit_log,
+            journal=self._journal,
+            webhook=connect_webhook(costs.alert_webhook, os.environ),
+            clock=self._clock,
+        )
         archiver = Archiver(self._commit_log, self._journal, self._clock, costs.retain_months)
-        timers = (self._sealer, self._flusher, archiver)
+        timers = (self._sealer, self._flusher, self._alerts, archiver)
         self._loops = [loop.create_task(timer.run()) for timer in timers]
         self._loops.append(loop.create_task(self._show_metrics()))
         self._server = TransportServer(self._commit_log.write, self._commit_log)
@@ -138,15 +158,23 @@ class Aggregator:
     async def totals(self, tenant_id: str) -> TenantTotals:
         return await self._commit_log.totals(tenant_id)
 
+    async def bill(self, query: BillQuery, after: Key, limit: int) -> BillPage | None:
+        """Return a page of the bill, or None where it is not read in time."""
+        return await self._bill.page(query, after, limit)
+
     async def beat(self, heartbeats: list[RoomHeartbeat]) -> HeartbeatReceipt:
-        """Record heartbeats; return the spend this month of their tenants, and the rooms that are closed."""
+        """Record heartbeats; return the spend of each room and its tenant, and the rooms that are closed."""
         return HeartbeatReceipt(
             closed_rooms=frozenset(heartbeat.room for heartbeat in heartbeats if not self._rooms.beat(heartbeat)),
-            spent_nanousd=self._commit_log.spent_nanousd({heartbeat.tenant_id for heartbeat in heartbeats}),
+            spent={one.room: self._commit_log.spent(one.tenant_id, one.room) for one in heartbeats},
         )
 
     async def close(self, room: str, job_id: str, opened_at_s: float) -> None:
         await self._closer.close(room, job_id, opened_at_s)
+
+    async def exchange_rates(self, replica: str, taken: list[TakenRequests]) -> list[TakenRequests]:
+        """Pass on the requests that a router replica admitted; return those of the others since its last call."""
+        return self._rates.exchange(replica, taken, time.monotonic())
 
     async def rooms_of(self, tenant_id: str) -> tuple[RoomHeartbeat, ...]:
         return self._rooms.of(tenant_id, time.time())
@@ -157,7 +185,8 @@ class Aggregator:
     async def cost_metrics(self) -> dict[str, float]:
         """Return the figures that tell an operator how the bill stands, by name."""
         counts = await self._commit_log.run_on_journal_thread(self._journal.sending.counts)
-        return {**await self._commit_log.metrics(), **asdict(counts), "seal_failures": self._sealer.failures}
+        alerts = {"unsent_alerts": await self._alerts.unsent(), "given_up_alerts": self._alerts.given_up}
+        return {**await self._commit_log.metrics(), **asdict(counts), **alerts, "seal_failures": self._sealer.failures}
 
     async def _show_metrics(self) -> None:
         metrics = CostMetrics()

@@ -13,11 +13,19 @@ from cluster.aggregator.outbox import CostOutbox
 from cluster.aggregator.transport import CostTransport, TransportAddress
 from cluster.costs.models import Entry, Receipt
 from cluster.rooms.heartbeat_batcher import HeartbeatBatcher, HeartbeatReceipt
-from routing.models import Intent, RoomHeartbeat, Settlement, TenantTotals
+from routing.billing.bill import BillPage, BillQuery, Key
+from routing.errors import CostsUnavailable
+from routing.models import Intent, RoomHeartbeat, Settlement, Spending, TenantTotals
+from routing.ratelimit import TakenRequests
+
+BILL_TOO_LONG = (
+    "The bill was not added up in time: several bills are read now, or its time is too long for this route. Request a"
+    " shorter time, or run `rayroom bill` on the head node."
+)
 
 
 class AggregatorClient:
-    """Implement `Costs` and `Rooms` of routing.models. Connects at the first call, so that it can be pickled."""
+    """Implement the gateway's client of the cluster. Connects at the first call, so that it can be pickled."""
 
     def __init__(self, settings: AggregatorSettings) -> None:
         self._settings = settings
@@ -33,20 +41,26 @@ class AggregatorClient:
         """Return the sink for a model replica's call records, over a connection of its own."""
         return CallRecordOutbox(AggregatorHandle(self._settings))
 
-    async def reserve(self, intent: Intent) -> int:
+    async def reserve(self, intent: Intent) -> Spending:
         return await self._outbox.reserve(intent)
 
     async def settle(self, settlement: Settlement) -> None:
         await self._outbox.settle(settlement)
 
-    async def record(self, entries: Sequence[Entry]) -> int:
+    async def record(self, entries: Sequence[Entry]) -> Spending:
         return await self._outbox.record(entries)
 
     async def totals(self, tenant_id: str) -> TenantTotals:
         totals: TenantTotals = await self._aggregator.call("totals", tenant_id)
         return totals
 
-    async def beat(self, heartbeat: RoomHeartbeat) -> int | None:
+    async def bill(self, query: BillQuery, after: Key, limit: int) -> BillPage:
+        page: BillPage | None = await self._aggregator.call("bill", query, after, limit)
+        if page is None:
+            raise CostsUnavailable(BILL_TOO_LONG, "since")
+        return page
+
+    async def beat(self, heartbeat: RoomHeartbeat) -> Spending | None:
         return await self._heartbeats.beat(heartbeat)
 
     async def close(self, room: str, job_id: str, opened_at_s: float) -> None:
@@ -56,6 +70,10 @@ class AggregatorClient:
     async def of(self, tenant_id: str) -> tuple[RoomHeartbeat, ...]:
         heartbeats: tuple[RoomHeartbeat, ...] = await self._aggregator.call("rooms_of", tenant_id)
         return heartbeats
+
+    async def exchange_rates(self, replica: str, taken: Sequence[TakenRequests]) -> Sequence[TakenRequests]:
+        others: Sequence[TakenRequests] = await self._aggregator.call("exchange_rates", replica, list(taken))
+        return others
 
     async def aclose(self) -> None:
         await self._heartbeats.aclose()

@@ -18,6 +18,8 @@ DESCRIPTIONS = {
     "ignored_settlements": "Settlements that changed nothing: resends, and worse reports.",
     "corrections": "Signed rows that correct a sealed cost.",
     "budget_refusals": "Reservations over a budget.",
+    "unsent_alerts": "Budget alerts that the webhook has not accepted.",
+    "given_up_alerts": "Budget alerts that the webhook did not accept for three days, since the aggregator started.",
     "refused_entries": "Entries refused because too many waited.",
     "call_records": "Call records of model replicas that are kept.",
     "dropped_call_records": "Call records dropped over the bound.",

@@ -46,8 +46,9 @@ def aggregator_settings(
     costs: CostSettings, backend: BackendSettings, environment: Mapping[str, str], now_s: float
 ) -> AggregatorSettings:
     """Return the aggregator's settings of a deployment made now."""
-    key = environment.get(backend.key_env, "")
-    parts = [costs.model_dump_json(), backend.model_dump_json(), hashlib.sha256(key.encode()).hexdigest()]
+    names = [backend.key_env, *([costs.alert_webhook.key_env] if costs.alert_webhook else [])]
+    keys = [hashlib.sha256(environment.get(name, "").encode()).hexdigest() for name in names]
+    parts = [costs.model_dump_json(), backend.model_dump_json(), *keys]
     fingerprint = hashlib.sha256("\n".join([*parts, code_digest()]).encode()).hexdigest()
     return AggregatorSettings(
         costs=costs, backend=backend, deployment=DeployedVersion(deployed_at_s=now_s, fingerprint=fingerprint)

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from cluster.costs.models import Entry, Receipt
 from routing.errors import BudgetExceeded, CostsUnavailable, RoomClosed
-from routing.models import CallRecord, Intent, Outcome, Settlement, Usage
+from routing.models import CallRecord, Intent, Outcome, Settlement, Spending, Usage
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -56,7 +56,7 @@ def unpack_records(message: bytes) -> list[CallRecord]:
 
 
 def pack_receipts(receipts: Sequence[Receipt]) -> bytes:
-    """Encode receipts: a number, the facts of a BudgetExceeded, or null for a room that was closed."""
+    """Encode receipts: a list of numbers, the facts of a BudgetExceeded, or null for a room that was closed."""
     return _dump([_receipt_row(receipt) for receipt in receipts]).encode()
 
 
@@ -145,13 +145,18 @@ def _receipts(message: bytes) -> list[Receipt]:
 def _receipt_row(receipt: Receipt) -> Any:
     if isinstance(receipt, RoomClosed):
         return None
-    return receipt.facts if isinstance(receipt, BudgetExceeded) else receipt
+    if isinstance(receipt, BudgetExceeded):
+        return receipt.facts
+    return [receipt.month_nanousd, receipt.day_nanousd, receipt.room_nanousd]
 
 
 def _receipt(row: Any) -> Receipt:
     if row is None:
         return RoomClosed(param="authorization")
-    return row if isinstance(row, int) else BudgetExceeded(**row)
+    if isinstance(row, dict):
+        return BudgetExceeded(**row)
+    month, day, room = row
+    return Spending(month_nanousd=month, day_nanousd=day, room_nanousd=room)
 
 
 def _read(message: bytes, of: Callable[[bytes], T]) -> T:

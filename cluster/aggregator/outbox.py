@@ -10,7 +10,7 @@ import structlog
 
 from cluster.costs.models import Entry, Receipt
 from routing.errors import BudgetExceeded, CostsUnavailable, RoomClosed
-from routing.models import Intent, Outcome, Settlement, Usage
+from routing.models import Intent, Outcome, Settlement, Spending, Usage
 from routing.retry import backoff_s
 
 SendEntries = Callable[[list[Entry]], Awaitable[Sequence[Receipt]]]
@@ -29,7 +29,7 @@ log = structlog.get_logger()
 @dataclass(slots=True, eq=False)
 class _PendingEntry:
     entry: Entry
-    done: asyncio.Future[int]
+    done: asyncio.Future[Spending]
 
 
 class CostOutbox:
@@ -50,8 +50,8 @@ class CostOutbox:
         """The number of entries that are not acknowledged."""
         return len(self._pending)
 
-    async def reserve(self, intent: Intent) -> int:
-        """Return the tenant's spend and reservations, in nano-dollars, once the intent is durable.
+    async def reserve(self, intent: Intent) -> Spending:
+        """Return the tenant's spend and reservations once the intent is durable.
 
         Raises BudgetExceeded, RoomClosed or CostsUnavailable; in any case nothing stays reserved.
         """
@@ -74,7 +74,7 @@ class CostOutbox:
                 raise
             raise CostsUnavailable(NOT_SETTLED, retry_after_s=error.retry_after_s, vendor_called=True) from None
 
-    async def record(self, entries: Sequence[Entry]) -> int:
+    async def record(self, entries: Sequence[Entry]) -> Spending:
         """Return the tenant's spend and reservations once all of `entries` are durable; raises CostsUnavailable.
 
         The entries describe money that is spent already, so none is withdrawn: late ones are still delivered.
@@ -82,9 +82,11 @@ class CostOutbox:
         pending = [self._post(entry) for entry in entries]
         try:
             async with asyncio.timeout(self._timeout_s):
-                return max([await asyncio.shield(item.done) for item in pending], default=0)
+                receipts = [await asyncio.shield(item.done) for item in pending]
         except TimeoutError:
             raise CostsUnavailable(retry_after_s=1.0) from None
+        # Not the last one: the receipt of a settlement that was sent before is empty.
+        return max(receipts, key=lambda spending: spending.month_nanousd, default=Spending())
 
     def _post(self, entry: Entry) -> _PendingEntry:
         if len(self._pending) >= MAX_OUTBOX and isinstance(entry, Intent):
@@ -97,7 +99,7 @@ class CostOutbox:
             self._sender = asyncio.create_task(self._deliver())
         return pending
 
-    async def _acknowledged(self, pending: _PendingEntry) -> int:
+    async def _acknowledged(self, pending: _PendingEntry) -> Spending:
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await asyncio.shield(pending.done)

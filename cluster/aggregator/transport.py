@@ -1,4 +1,4 @@
-"""The cost transport between a replica and the aggregator: one WebSocket, one batch in flight, no actor call.
+"""The cost transport from a replica to the aggregator: one WebSocket, one batch in flight, no actor call.
 
 The handshake carries a secret and the wire version, and each batch gets one reply. A model replica's connection carries
 call records instead, which get none. aiohttp keeps the connection: one written by hand saved
@@ -8,34 +8,23 @@ call records instead, which get none. aiohttp keeps the connection: one written 
 from __future__ import annotations
 
 import asyncio
-import hmac
-import logging
-import secrets
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import structlog
 from aiohttp import ClientError, ClientSession, ClientWebSocketResponse, WSMsgType, web
 
 from cluster.aggregator.messages import (
     WIRE_VERSION,
-    BadMessage,
     pack_entries,
-    pack_receipts,
-    pack_refusal,
-    understands,
-    unpack_entries,
     unpack_receipts,
-    unpack_records,
 )
 from cluster.costs.models import Entry, Receipt
 from routing.errors import CostsUnavailable
-from routing.models import CallRecord
 from routing.retry import backoff_s
 
 log = structlog.get_logger()
@@ -43,40 +32,21 @@ log = structlog.get_logger()
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 """Ten times the size of the outbox's largest batch."""
 
-SECRET_BYTES = 32
 AUTHORIZATION = "Authorization"
 WIRE_VERSION_HEADER = "Rayroom-Wire-Version"
 CONTENT_HEADER = "Rayroom-Content"
 CALL_RECORDS = "call-records"
 """The content of a model replica's connection; any other carries entries."""
-HANDSHAKE_TIMEOUT_S = 5.0
-REPLY_TIMEOUT_S = 5.0
-"""A client that does not read its reply for this long is disconnected."""
 CONNECT_TIMEOUT_S = 2.0
 CLOSE_TIMEOUT_S = 1.0
 FIRST_RETRY_S = 10.0
 LONGEST_RETRY_S = 600.0
 RECORDS_EVERY_S = 5.0
 """A model replica sends at least an empty message of call records this often."""
-RECORDS_SILENT_S = 15.0
-"""After a longer silence at the end of its connection, its last call records may not have arrived."""
 IDLE_S, PROBE_S, PROBES = 15, 5, 3
 """A peer that is silent for `IDLE_S` is probed, and after `PROBES` probes without an answer the connection ends."""
 
-# aiohttp would log malformed requests with their text, which may be anything.
-_silent = logging.Logger("cost transport", logging.CRITICAL + 1)
-
 Write = Callable[[list[Entry]], Awaitable[Sequence[Receipt]]]
-
-
-class CallRecordIntake(Protocol):
-    """The receiver of the model replicas' call records."""
-
-    def replica_connected(self) -> None: ...
-
-    def add_call_records(self, records: Iterable[CallRecord]) -> None: ...
-
-    def replica_disconnected(self, *, records_lost: bool) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,96 +61,6 @@ class TransportAddress:
     def url(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}/"
-
-
-class TransportServer:
-    """Accept batches on connections whose handshake carries the secret, and reply to each once it is durable."""
-
-    def __init__(self, write: Write, records: CallRecordIntake | None = None) -> None:
-        self._write = write
-        self._records = records
-        self._secret = secrets.token_hex(SECRET_BYTES)
-        self._runner: web.ServerRunner | None = None
-        self._connections: set[web.WebSocketResponse] = set()
-
-    async def listen(self, host: str) -> TransportAddress:
-        """Listen on a free port of this one address and return it."""
-        server = web.Server(
-            self._serve,
-            access_log=None,
-            # Despite its name it also ends a connection that sends no whole request.
-            keepalive_timeout=HANDSHAKE_TIMEOUT_S,
-            lingering_time=0,
-            logger=_silent,
-        )
-        self._runner = web.ServerRunner(server, shutdown_timeout=CLOSE_TIMEOUT_S)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, host, 0).start()
-        return TransportAddress(host=host, port=self._runner.addresses[0][1], secret=self._secret)
-
-    async def aclose(self) -> None:
-        """Close the port and all connections. A batch that has reached the commit log is still written."""
-        for connection in list(self._connections):
-            await _close_in_time(connection)
-        if self._runner is not None:
-            await self._runner.cleanup()
-
-    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
-        given = request.headers.get(AUTHORIZATION, "").encode(errors="replace")
-        if not hmac.compare_digest(given, self._secret.encode()):
-            log.warning("cost connection refused", error="the secret is wrong")
-            return web.Response(status=401)
-        version = request.headers.get(WIRE_VERSION_HEADER)
-        if not understands(version):
-            log.warning("cost connection refused", error="wire version", wire_version=(version or "")[:9])
-            return web.Response(status=426)
-        connection = web.WebSocketResponse(timeout=CLOSE_TIMEOUT_S, compress=False, max_msg_size=MAX_MESSAGE_BYTES)
-        await connection.prepare(request)
-        detect_dead_peer(connection.get_extra_info("socket"))
-        self._connections.add(connection)
-        try:
-            if self._records is not None and request.headers.get(CONTENT_HEADER) == CALL_RECORDS:
-                await _receive_records(connection, self._records)
-            else:
-                await self._reply(connection)
-        except Exception as error:
-            _log_end(error)
-            # Not closed: a close frame waits in the same full buffer as a reply that the client does not read.
-            if request.transport is not None:
-                request.transport.abort()
-        finally:
-            self._connections.discard(connection)
-        return connection
-
-    async def _reply(self, connection: web.WebSocketResponse) -> None:
-        """Reply to one batch after the other until the connection ends; the next one waits in the TCP buffers."""
-        async for message in connection:
-            if message.type is not WSMsgType.BINARY:
-                raise BadMessage("a message is not binary or too long")
-            reply = await self._write_batch(unpack_entries(message.data))
-            async with asyncio.timeout(REPLY_TIMEOUT_S):
-                await connection.send_bytes(reply)
-
-    async def _write_batch(self, entries: list[Entry]) -> bytes:
-        try:
-            return pack_receipts(await self._write(entries))
-        except CostsUnavailable as refusal:
-            return pack_refusal(refusal)
-
-
-async def _receive_records(connection: web.WebSocketResponse, records: CallRecordIntake) -> None:
-    """Hand on the call records of one model replica until its connection ends."""
-    records.replica_connected()
-    heard_at_s = time.monotonic()
-    try:
-        async for message in connection:
-            if message.type is not WSMsgType.BINARY:
-                raise BadMessage("a message is not binary or too long")
-            heard_at_s = time.monotonic()
-            records.add_call_records(unpack_records(message.data))
-    finally:
-        # What a killed replica has sent arrives before its connection ends; an unreachable one is silent for long.
-        records.replica_disconnected(records_lost=time.monotonic() - heard_at_s > RECORDS_SILENT_S)
 
 
 class CostTransport:
@@ -279,8 +159,8 @@ class ClientConnection:
             continue
 
     async def aclose(self) -> None:
-        await _close_in_time(self.websocket)
-        await _close_in_time(self.session)
+        await close_in_time(self.websocket)
+        await close_in_time(self.session)
 
 
 async def connect(address: TransportAddress, content: str = "entries") -> ClientConnection:
@@ -302,19 +182,11 @@ async def connect(address: TransportAddress, content: str = "entries") -> Client
     return ClientConnection(session, websocket)
 
 
-async def _close_in_time(connection: ClientSession | ClientWebSocketResponse | web.WebSocketResponse) -> None:
+async def close_in_time(connection: ClientSession | ClientWebSocketResponse | web.WebSocketResponse) -> None:
     """Close a connection; a peer that does not answer is not waited for."""
     with suppress(TimeoutError):
         async with asyncio.timeout(CLOSE_TIMEOUT_S):
             await connection.close()
-
-
-def _log_end(error: Exception) -> None:
-    """Log why a connection ended, unless its client just left."""
-    if isinstance(error, BadMessage):
-        log.warning("cost connection closed", error=str(error))
-    elif not isinstance(error, ConnectionError):
-        log.error("cost connection closed", error=type(error).__name__)
 
 
 def detect_dead_peer(connection: socket.socket | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Mapping
@@ -45,9 +46,7 @@ class CachedDirectory:
     def __init__(self, settings: BackendSettings) -> None:
         self._settings = settings
         self._backend = connect_backend(settings)
-        self._tenants = TenantCache(
-            self._backend.tenant, settings.tenant_ttl_s, settings.tenant_stale_s, time.monotonic
-        )
+        self._tenants = TenantCache(self._backend.tenant, settings.tenant_ttl_s, stale_s(settings), time.monotonic)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return CachedDirectory, (self._settings,)
@@ -59,6 +58,11 @@ class CachedDirectory:
         return await self._backend.search(tenant_id, query, embedding, top_k)
 
 
+def stale_s(settings: BackendSettings) -> float:
+    """Return how long a tenant is served from the cache while the backend fails."""
+    return math.inf if settings.when_silent == "open" else settings.tenant_stale_s
+
+
 def _local_tenants(settings: BackendSettings) -> tuple[Tenant, ...]:
     return tuple(
         Tenant(
@@ -66,8 +70,15 @@ def _local_tenants(settings: BackendSettings) -> tuple[Tenant, ...]:
             name=tenant.name,
             plan=tenant.plan,
             active=tenant.active,
-            budget_nanousd=None if tenant.budget_usd is None else round(tenant.budget_usd * NANOUSD_PER_USD),
+            budget_nanousd=_nanousd(tenant.budget_usd),
             requests_per_minute=tenant.requests_per_minute,
+            daily_budget_nanousd=_nanousd(tenant.daily_budget_usd),
+            room_budget_nanousd=_nanousd(tenant.room_budget_usd),
+            time_zone=tenant.time_zone,
         )
         for tenant_id, tenant in settings.local_tenants.items()
     )
+
+
+def _nanousd(usd: float | None) -> int | None:
+    return None if usd is None else round(usd * NANOUSD_PER_USD)

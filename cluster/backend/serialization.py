@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 from cluster.costs.models import NANOUSD_PER_USD
+from routing.billing.budgets import known_zone
 from routing.errors import BackendRefused
 from routing.models import FlushRow, Tenant
 
@@ -42,10 +43,9 @@ def cost_event(row: FlushRow) -> dict[str, Any]:
 
 
 def to_tenant(tenant_id: str, data: Any) -> Tenant:
-    """Decode the answer of tenants.getById; raises BackendRefused for another tenant or an invalid number."""
+    """Decode the answer of tenants.getById; raises BackendRefused for another tenant or an invalid value."""
     if not isinstance(data, dict) or data.get("id") != tenant_id:
         raise BackendRefused("tenants.getById: the answer is not the requested tenant.")
-    budget_usd = _number(data, "monthlyBudgetUsd", minimum=0)
     rate = _number(data, "requestsPerMinute", minimum=1)
     return Tenant(
         tenant_id=tenant_id,
@@ -53,8 +53,11 @@ def to_tenant(tenant_id: str, data: Any) -> Tenant:
         plan=sendable(data.get("plan", "free")),
         # In a backend without statuses every tenant is active.
         active=data.get("status", "active") == "active",
-        budget_nanousd=None if budget_usd is None else round(budget_usd * NANOUSD_PER_USD),
+        budget_nanousd=_amount(data, "monthlyBudgetUsd"),
         requests_per_minute=None if rate is None else int(rate),
+        daily_budget_nanousd=_amount(data, "dailyBudgetUsd"),
+        room_budget_nanousd=_amount(data, "roomBudgetUsd"),
+        time_zone=_time_zone(data.get("timeZone")),
     )
 
 
@@ -78,6 +81,20 @@ def _number(data: dict[str, Any], key: str, minimum: float) -> float | None:
             f"tenants.getById: {key} must be null or a number of at least {minimum:g}; this {kind} is not."
         )
     return number
+
+
+def _amount(data: dict[str, Any], key: str) -> int | None:
+    """Return an amount in US dollars as nano-dollars, or None for null."""
+    usd = _number(data, key, minimum=0)
+    return None if usd is None else round(usd * NANOUSD_PER_USD)
+
+
+def _time_zone(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str) and known_zone(value):
+        return value
+    raise BackendRefused("tenants.getById: timeZone must be null or the name of an IANA time zone.")
 
 
 def _iso(at_s: float) -> str:

@@ -6,7 +6,8 @@ import asyncio
 import json
 import re
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
@@ -82,6 +83,12 @@ class LocalBackend:
                 return call(db)
         finally:
             db.close()
+
+
+def read_cost_events(path: Path) -> Iterator[tuple[str, str, str, int]]:
+    """Yield the flush id, the tenant, the model and the nano-dollars of each stored window; raises sqlite3.Error."""
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
+        yield from db.execute("SELECT flush_id, tenant_id, model, cost_nanousd FROM cost_events")
 
 
 def _insert(db: sqlite3.Connection, row: FlushRow) -> bool:

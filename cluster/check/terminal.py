@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from rich.markup import escape
 from rich.text import Text
 
 from routing.vendor_keys import hide_keys, keys_in
@@ -12,6 +13,11 @@ from routing.vendor_keys import hide_keys, keys_in
 def plain(text: str) -> str:
     """Return text on one line, with a space for each unprintable character."""
     return "".join(char if char.isprintable() else " " for char in text)
+
+
+def cell(text: str) -> str:
+    """Return foreign text for a cell of a table: on one line, and no markup."""
+    return escape(plain(text))
 
 
 def keyless(text: str) -> str:

@@ -8,7 +8,7 @@ import sys
 import typer
 
 from cluster.check.terminal import labelled
-from cluster.cli import laboratory, product
+from cluster.cli import bill, laboratory, product
 from cluster.cli.requirements import missing_extra
 from routing.errors import RayroomError
 from routing.process import configure_logs
@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 config_app = typer.Typer(no_args_is_help=True, help="Look at a configuration before it runs.")
 app.add_typer(config_app, name="config")
+app.add_typer(bill.app, name="bill")
 
 app.command()(product.serve)
 config_app.command("check")(product.config_check)
@@ -31,6 +32,7 @@ app.command()(laboratory.load)
 app.command("route-eval")(product.route_eval)
 app.command()(product.models)
 app.command()(product.parked)
+app.command()(product.reconcile)
 app.command()(laboratory.emulate)
 app.command("simulate")(laboratory.simulate_scenario)
 app.command("validate")(laboratory.validate_runs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,7 @@ import typer
 from rich.console import Console
 
 from cluster.check.terminal import keyless, labelled
-from routing.errors import ConfigurationError
+from routing.errors import BadInput, ConfigurationError
 
 CONFIG = "serve_config.yaml"
 errors = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -119,3 +120,52 @@ def parked(
     listed = command.read(journal, tenant)
     command.show(listed, Console() if sys.stdout.isatty() else Console(width=200), as_json)
     raise typer.Exit(1 if listed else 0)
+
+
+Exports = list[Path] | None
+
+
+def reconcile(
+    config: Annotated[Path, typer.Option(help="The Serve configuration that names the journal.")] = Path(CONFIG),
+    openai: Annotated[Exports, typer.Option(help="OpenAI's usage or costs: JSON pages, or CSV.")] = None,
+    anthropic: Annotated[Exports, typer.Option(help="Anthropic's usage or cost report: JSON pages.")] = None,
+    google: Annotated[Exports, typer.Option(help="Google Cloud's billing export: JSON or CSV.")] = None,
+    deepgram: Annotated[Exports, typer.Option(help="Deepgram's usage or billing breakdown: JSON.")] = None,
+    elevenlabs: Annotated[Exports, typer.Option(help="ElevenLabs' characters by model: JSON.")] = None,
+    backend_export: Annotated[Path | None, typer.Option(help="The backend's cost events: JSON or CSV.")] = None,
+    since: Annotated[str | None, typer.Option(help="From this UTC day on.")] = None,
+    until: Annotated[str | None, typer.Option(help="Up to the beginning of this UTC day.")] = None,
+    tolerance: Annotated[str, typer.Option(help="The percentage by which a vendor's amount may differ.")] = "0",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Compare the journal with the backend window by window, and with the vendors' reports by day and model.
+
+    A vendor's option may be given several times: with usage and costs, or with several pages. Days are compared from
+    the first to the last of its files, by the time of the vendor call. Rows that cannot be read are named. The exit
+    status is 1 for a window that differs, for an amount beyond the tolerance, and for a row that cannot be read.
+    """
+    from cluster.cli import reconcile as command
+    from cluster.config.validate import check_file
+    from routing.billing.bill import parse_query
+
+    query, percent = parse_query((), None, since, until), _percentage(tolerance)
+    exports = {
+        "openai": openai or (),
+        "anthropic": anthropic or (),
+        "gemini": google or (),
+        "deepgram": deepgram or (),
+        "elevenlabs": elevenlabs or (),
+    }
+    done = command.reconcile(check_file(config), query, exports, backend_export, percent)
+    command.show(done, Console() if sys.stdout.isatty() else Console(width=200), as_json)
+    raise typer.Exit(0 if done.within else 1)
+
+
+def _percentage(text: str) -> Decimal:
+    try:
+        if 0 <= (percent := Decimal(text)) <= 100:
+            return percent
+    except InvalidOperation:
+        # No number, and NaN in the comparison.
+        pass
+    raise BadInput(f"--tolerance: {text[:20]!r} is no percentage from 0 to 100.", "tolerance")

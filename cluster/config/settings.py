@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 
 from cluster.rooms.forecast import RoomsAheadSettings
 from deployments.common.settings import (
@@ -21,6 +21,7 @@ from deployments.common.settings import (
     VendorSettings,
     VisionSettings,
 )
+from routing.billing.budgets import known_zone
 from routing.breaker import BreakerSettings
 from routing.catalogue import Catalogue, OwnModel, load_catalogue
 from routing.errors import ConfigurationError
@@ -28,7 +29,7 @@ from routing.fairness import FairnessSettings
 from routing.models import Service
 from routing.prices import AccountPrice
 from routing.retry import RetrySettings
-from routing.validation import Count, Seconds, errors_of
+from routing.validation import Count, HttpUrl, Seconds, Share, errors_of
 from routing.vendor_keys import HIDDEN, hide_keys
 
 IMPORT_PATH = "cluster.app:build"
@@ -70,8 +71,16 @@ class RouterScaling(ScalingSettings):
     max_ongoing_requests: Count = 512
 
 
+class WebhookSettings(Settings):
+    """The receiver of the budget alerts, in the form of the Standard Webhooks."""
+
+    url: HttpUrl
+    key_env: EnvironmentName = "RAYROOM_WEBHOOK_KEY"
+    """The variable with the signing key: base64, with or without `whsec_` before it."""
+
+
 class CostSettings(Settings):
-    """The path of the cost journal and the interval of its flushes."""
+    """The cost journal, the interval of its flushes, and the alerts of budgets."""
 
     journal_path: str = ".rayroom/journal.db"
     flush_every_s: Seconds = 10
@@ -82,8 +91,20 @@ class CostSettings(Settings):
     intent_grace_s: Seconds = 60
     retain_months: Count | None = None
     """Costs of older months are deleted from this machine as many months after their month; unset, they are kept."""
+    budget_alerts: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.5, 0.8, 1.0)
+    """The shares of a daily or monthly budget that raise an alert, once in each day or month."""
+    alert_webhook: WebhookSettings | None = None
+    """Without it an alert is a line of the log."""
+    simple_tier_from: Share = 0.8
+    """The share of any budget from which its tenant's requests get the simple tier."""
     outbox_grace_s: Seconds = 30
     """No intent expires for so long after a start or a stall of the aggregator: settlements wait in outboxes."""
+
+
+def _iana_zone(name: str) -> str:
+    if name and not known_zone(name):
+        raise ValueError(f"{name!r} is no IANA time zone that this machine has")
+    return name
 
 
 class LocalTenant(Settings):
@@ -93,6 +114,12 @@ class LocalTenant(Settings):
     plan: str = "free"
     active: bool = True
     budget_usd: Annotated[float, Field(ge=0)] | None = None
+    """The most that it may spend in a month."""
+    daily_budget_usd: Annotated[float, Field(ge=0)] | None = None
+    room_budget_usd: Annotated[float, Field(ge=0)] | None = None
+    """The most that each of its rooms may spend in a day."""
+    time_zone: Annotated[str, AfterValidator(_iana_zone)] = ""
+    """The IANA name of the zone in which its days and months begin; UTC if empty."""
     requests_per_minute: Count | None = None
 
 
@@ -105,6 +132,9 @@ class BackendSettings(Settings):
     timeout_s: Seconds = 5
     tenant_ttl_s: Seconds = 30
     tenant_stale_s: Seconds = 600
+    """While the backend fails, tenants are served from the cache for so long."""
+    when_silent: Literal["open", "closed"] = "closed"
+    """After `tenant_stale_s`, `open` still serves cached tenants with their last budgets; `closed` refuses them."""
     local_path: str = ".rayroom/backend.db"
     local_tenants: dict[str, LocalTenant] = Field(
         default={"acme": LocalTenant(name="Acme", plan="pro"), "globex": LocalTenant(name="Globex")}

@@ -18,7 +18,7 @@ from cluster.costs.models import Correction, Entry, Receipt
 from cluster.costs.storage.windows import EVENTS_A_SLICE, WINDOWS_A_SLICE
 from cluster.costs.witnesses import plausible
 from routing.errors import CostsUnavailable
-from routing.models import CallRecord, Intent, TenantTotals
+from routing.models import CallRecord, Intent, Spending, TenantTotals
 
 T = TypeVar("T")
 
@@ -44,12 +44,13 @@ class CommitLog:
         clock: Callable[[], float],
         closed: Callable[[Intent], bool] = lambda intent: False,
         outbox_grace_s: float = OUTBOX_GRACE_S,
+        alert_thresholds: Sequence[float] = (),
     ) -> None:
         """`closed` tells whether the room of an intent was closed after its token was issued."""
         self._journal = journal
         self._clock = clock
         self._calls = CallRecordStore()
-        self._writer = EntryWriter(journal, clock, self._calls, closed)
+        self._writer = EntryWriter(journal, clock, self._calls, closed, alert_thresholds)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._reader = journal.reader()
         self._reading_thread = ThreadPoolExecutor(1, thread_name_prefix="journal-reader")
@@ -165,6 +166,10 @@ class CommitLog:
     def spent_nanousd(self, tenant_ids: Iterable[str]) -> dict[str, int]:
         """Return each tenant's spend this month without waiting for a commit: a heartbeat must not."""
         return self._writer.spent_nanousd(tenant_ids)
+
+    def spent(self, tenant_id: str, room: str) -> Spending:
+        """Return the spend of a tenant and of a room, without waiting for a commit."""
+        return self._writer.spent(tenant_id, room)
 
     async def open_intents(self) -> int:
         return await self._read(self._reader.open_intents)

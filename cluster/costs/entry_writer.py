@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,13 +12,19 @@ from cachetools import FIFOCache
 
 from cluster.costs.call_records import LONGEST_LIFETIME_S, WATCH_S, CallRecordStore
 from cluster.costs.journal import Journal
+from cluster.costs.ledger import Ledger
 from cluster.costs.models import MOST_NANOUSD, Correction, Entry, EstimatedEvent, Knowledge, Receipt, SettledIntent
 from cluster.costs.witnesses import expiry_of, improvement_of, plausible, settlement_of
+from routing.billing.budgets import day_of
 from routing.errors import BudgetExceeded, RoomClosed
-from routing.models import Intent, Settlement
+from routing.models import Intent, Settlement, Spending
 
 MAX_EARLY = 10_000
 """Settlements that are kept for an intent that a broken connection has delayed."""
+IDLE_S = 2 * 86_400.0
+"""A room that spent nothing for so long needs no account: its budget is a day's."""
+ALERTS_KEPT_S = 40 * 86_400.0
+"""Longer than the month in which an alert must not be raised again."""
 
 log = structlog.get_logger()
 
@@ -44,12 +50,15 @@ class EntryWriter:
         clock: Callable[[], float],
         calls: CallRecordStore,
         closed: Callable[[Intent], bool],
+        alert_thresholds: Sequence[float] = (),
     ) -> None:
         self._journal = journal
         self._clock = clock
         self._calls = calls
         self._closed = closed
-        self._ledger = journal.ledger(clock())
+        self._thresholds = alert_thresholds
+        self._ledger = self._read_ledger()
+        self._written_on = ""
         self._early: FIFOCache[str, Settlement] = FIFOCache(MAX_EARLY)
         self._after_commit: list[Callable[[], object]] = []
         self.counters = CostCounters()
@@ -96,18 +105,43 @@ class EntryWriter:
         """Return each tenant's spend this month; any thread may call it."""
         return self._ledger.spent_nanousd(tenant_ids, self._clock())
 
+    def spent(self, tenant_id: str, room: str) -> Spending:
+        """Return the spend of a tenant and of a room, without reservations; any thread may call it."""
+        return self._ledger.spent(tenant_id, room, self._clock())
+
     def _transact(self, apply: Callable[[], list[Receipt]]) -> list[Receipt]:
         self._after_commit.clear()
         try:
             with self._journal.transaction():
                 receipts = apply()
+                self._write_accounts()
         except BaseException:
-            # The rollback undid the events but not the accounts: read them again from the events on disk.
-            self._ledger = self._journal.ledger(self._clock())
+            # The rollback undid the events but not the accounts: read them again from the disk.
+            self._ledger = self._read_ledger()
             raise
         for call in self._after_commit:
             call()
         return receipts
+
+    def _read_ledger(self) -> Ledger:
+        ledger = self._journal.ledger(self._clock())
+        ledger.thresholds = self._thresholds
+        return ledger
+
+    def _write_accounts(self) -> None:
+        ledger, journal = self._ledger, self._journal
+        if self._written_on != (today := day_of(self._clock())):
+            # Two days on, it is past the day in every time zone.
+            before = day_of(self._clock() - IDLE_S)
+            ledger.forget_idle(before)
+            journal.accounts.forget_idle(before)
+            journal.alerts.forget(self._clock() - ALERTS_KEPT_S)
+            self._written_on = today
+        journal.accounts.save({key: ledger.accounts[key] for key in ledger.changed})
+        ledger.changed.clear()
+        if ledger.alerts:
+            journal.alerts.add(ledger.alerts)
+            ledger.alerts.clear()
 
     def _apply(self, entry: Entry, now_s: float) -> Receipt:
         if isinstance(entry, Intent):
@@ -116,7 +150,7 @@ class EntryWriter:
             # Its intent expires, at what the model replica reports or at its estimate.
             self.counters.refused_entries += 1
             log.error("settlement refused: its figures cannot be true", event_id=entry.event_id)
-            return 0
+            return Spending()
         return self._settle(*settlement_of(entry, self._calls.find(entry.event_id)), now_s)
 
     def _reserve(self, intent: Intent, now_s: float) -> Receipt:
@@ -138,22 +172,22 @@ class EntryWriter:
                 self._journal.remove_intent(intent.event_id)
                 self.counters.budget_refusals += isinstance(refusal, BudgetExceeded)
                 return refusal
-        return self._ledger.account(intent.tenant_id, now_s).committed_nanousd
+        return self._ledger.committed(intent.tenant_id, intent.room, now_s)
 
-    def _settle(self, settlement: Settlement, knowledge: Knowledge, now_s: float) -> int:
+    def _settle(self, settlement: Settlement, knowledge: Knowledge, now_s: float) -> Spending:
         settled = self._journal.settle(settlement, knowledge=knowledge, booked_at_s=now_s)
         if settled is None:
             # A resend, a worse report than the one booked, or a settlement before its intent.
             self.counters.ignored_settlements += 1
             self._early[settlement.event_id] = settlement
-            return 0
+            return Spending()
         self._after_commit.append(partial(self._follow, settlement, knowledge, settled, now_s))
         return self._book(settled, now_s)
 
-    def _book(self, settled: SettledIntent, now_s: float) -> int:
+    def _book(self, settled: SettledIntent, now_s: float) -> Spending:
         self.counters.corrections += settled.corrected
         self._ledger.settle(settled, now_s)
-        return self._ledger.account(settled.tenant_id, now_s).committed_nanousd
+        return self._ledger.committed(settled.tenant_id, settled.room, now_s)
 
     def _follow(self, settlement: Settlement, knowledge: Knowledge, settled: SettledIntent, now_s: float) -> None:
         """Forget the call record of an event whose cost is final; wait for a better report of any other."""

@@ -28,14 +28,17 @@ from pathlib import Path
 from typing import Any
 
 from cluster.costs.journal_reader import JournalReader
-from cluster.costs.ledger import Account, Ledger, month_of, month_start_s
+from cluster.costs.ledger import Account, Ledger
 from cluster.costs.models import Correction, Knowledge, OpenIntent, SettledIntent
 from cluster.costs.sending import SendingTable
 from cluster.costs.storage import event_queries, running_sums, windows
+from cluster.costs.storage.account_table import AccountTable
+from cluster.costs.storage.alert_table import AlertTable
 from cluster.costs.storage.journal_file import JournalBusy, JournalFile, JournalUnusable
 from cluster.costs.storage.month_files import MonthFiles
 from cluster.costs.storage.running_sums import SumChanges
 from cluster.costs.storage.schema import EVENT, USAGE
+from routing.billing import budgets
 from routing.models import FlushRow, Intent, Settlement
 
 __all__ = ["Journal", "JournalBusy", "JournalUnusable"]
@@ -72,6 +75,8 @@ class Journal:
         self._last_event: int = max(newest, row[1], row[2])
         self._months = MonthFiles(self.path)
         self.sending = SendingTable(self._db, self.journal_id, self.epoch)
+        self.accounts = AccountTable(self._db)
+        self.alerts = AlertTable(self._db)
         self._sums = SumChanges()
         self.writable = True
         """Whether the last commit reached the disk."""
@@ -302,10 +307,13 @@ class Journal:
         return running_sums.reserved_nanousd(self._db)
 
     def ledger(self, now_s: float) -> Ledger:
-        """Return the accounts as the running sums on disk have them."""
-        spent, reserved, month = self.spent_nanousd(month_start_s(now_s)), self.reserved_nanousd(), month_of(now_s)
-        names = sorted({*spent, *reserved})
-        return Ledger({name: Account(month, spent.get(name, 0), reserved.get(name, 0)) for name in names})
+        """Return the accounts as the last commit left them; one of an older version's file, by the running sums."""
+        accounts, reserved = self.accounts.load(), self.reserved_nanousd()
+        today, month_start_s = budgets.day_of(now_s), budgets.month_start_s(now_s)
+        spent, spent_today = self.spent_nanousd(month_start_s), self.spent_nanousd(now_s)
+        for name in {*spent, *reserved} - {tenant_id for tenant_id, room in accounts if not room}:
+            accounts[name, ""] = Account("", today, spent.get(name, 0), spent_today.get(name, 0), reserved.get(name, 0))
+        return Ledger(accounts)
 
     def last_booked_s(self) -> float:
         """Return the booking time of the newest event; 0 for a new journal. No later event may be booked before it."""

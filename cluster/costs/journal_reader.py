@@ -6,7 +6,7 @@ import datetime as dt
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,14 @@ _OLDEST_UNSENT = """SELECT min(time_s) FROM (
     UNION ALL
     SELECT booked_at_s FROM (SELECT booked_at_s FROM settled
         WHERE event > (SELECT sealed_event FROM journal) ORDER BY event LIMIT 1))"""
+_TENANTS = "SELECT tenant_id FROM totals UNION SELECT tenant_id FROM reserved ORDER BY 1"
+_DAY_COSTS = "SELECT day, sum(cost_nanousd) FROM days WHERE tenant_id = coalesce(?, tenant_id) GROUP BY day"
+_PARTS = """sum(requests) AS requests, sum(estimated) AS estimated, sum(cost_nanousd) AS cost_nanousd,
+    sum(iif(corrects IS NULL AND estimated, cost_nanousd, 0)) AS estimated_nanousd,
+    sum(iif(corrects IS NULL, 0, cost_nanousd)) AS corrections_nanousd,"""
+_SUMMED = ("requests", "estimated", "cost_nanousd", "estimated_nanousd", "corrections_nanousd")
+STEPS_A_CHECK = 100_000
+"""SQLite's instructions between two checks of whether a sum was stopped: about a millisecond."""
 _OPEN_ROWS = f"SELECT event_id, {', '.join(IDENTITY)}, expires_at_s FROM open_events"
 _SETTLED_ROWS = f"SELECT event, {', '.join(EVENT)} FROM settled ORDER BY event"
 
@@ -36,9 +44,12 @@ FOR_EVER_S = 253_402_300_799.0
 """The end of the year 9999."""
 SUMMED_BY = (
     *("tenant_id", "room", "participant", "service", "vendor", "model", "price_version", "simulated", "day", "month"),
-    *("outcome", "request_id"),
+    *("outcome", "request_id", "opened_day"),
 )
-"""The columns by which events can be summed: `day` counts from 1970, `month` is a number such as 202611; UTC."""
+"""The columns by which events can be summed: `day` counts from 1970, `month` is a number such as 202611; UTC.
+
+`opened_day` is the day of the vendor call by its caller's clock; a correction has that of the call it corrects.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +61,10 @@ class EventSum:
     estimated_requests: int
     cost_nanousd: int
     usage: Mapping[str, int]
+    estimated_nanousd: int = 0
+    """The part of the cost that was booked as an estimate. Where it was wrong, a correction has the difference."""
+    corrections_nanousd: int = 0
+    """The signed part of the cost that corrections have."""
 
 
 class JournalReader:
@@ -139,23 +154,31 @@ def sum_events(
     tenant_id: str | None = None,
     since_s: float = 0.0,
     until_s: float = FOR_EVER_S,
+    after: Sequence[Any] = (),
+    limit: int | None = None,
+    stopped: Callable[[], bool] | None = None,
 ) -> list[EventSum]:
     """Add up the settled events that were booked in a time, for each combination of the columns in `by`.
 
     `by` holds names of SUMMED_BY. The journal and every month file of the time are read, each event once. Corrections
-    count where and when they were booked. Raises ValueError for another column, sqlite3.Error for no journal.
+    count where and when they were booked. A page of `limit` sums begins `after` a key. `stopped` is called now and
+    then. Raises ValueError for another column, sqlite3.Error for no journal and when `stopped` returns True.
     """
     if unknown := set(by) - set(SUMMED_BY):
         raise ValueError(f"events cannot be summed by {', '.join(sorted(unknown))}; allowed: {', '.join(SUMMED_BY)}")
     keys = "".join(f"{name}, " for name in by)
     query = (
-        f"SELECT {keys}sum(requests) AS requests, sum(estimated) AS estimated, sum(cost_nanousd) AS cost_nanousd,"
-        " {summed_usage} FROM {table} WHERE tenant_id = coalesce(?, tenant_id) AND booked_at_s >= ? AND booked_at_s < ?"
-        + (f" GROUP BY {', '.join(by)}" if by else " HAVING count(*) > 0")
+        f"SELECT {keys}{_PARTS} {{summed_usage}} FROM {{table}}"
+        " WHERE tenant_id = coalesce(?, tenant_id) AND booked_at_s >= ? AND booked_at_s < ?"
+        + (f" AND ({', '.join(by)}) > ({', '.join('?' * len(by))})" if after else "")
+        + (f" GROUP BY {', '.join(by)} ORDER BY {', '.join(by)}" if by else " HAVING count(*) > 0")
+        + " LIMIT ?"
     )
     sums: dict[tuple[Any, ...], Counter[str]] = {}
     for table in event_tables(path, since_s, until_s):
-        for row in table.rows(query, tenant_id, since_s, until_s):
+        table.db.set_progress_handler(stopped, STEPS_A_CHECK)
+        # Each of the first `limit` keys of all tables is among the first `limit` of every table that has it.
+        for row in table.rows(query, tenant_id, since_s, until_s, *after, -1 if limit is None else limit):
             sums.setdefault(tuple(row[name] for name in by), Counter()).update(_numbers(row))
     return [
         EventSum(
@@ -164,9 +187,40 @@ def sum_events(
             estimated_requests=total["estimated"],
             cost_nanousd=total["cost_nanousd"],
             usage={unit: total[unit] for unit in USAGE if total[unit]},
+            estimated_nanousd=total["estimated_nanousd"],
+            corrections_nanousd=total["corrections_nanousd"],
         )
-        for key, total in sorted(sums.items())
+        for key, total in sorted(sums.items())[:limit]
     ]
+
+
+def read_booked_events(
+    path: Path, tenant_id: str | None = None, since_s: float = 0.0, until_s: float = FOR_EVER_S
+) -> Iterator[dict[str, Any]]:
+    """Yield the settled events that were booked in a time, file by file in the order of their booking.
+
+    Each has the columns of EVENT, and `usage` of the units that are not zero. Raises sqlite3.Error.
+    """
+    names = ", ".join(name for name in EVENT if name not in USAGE)
+    query = (
+        f"SELECT {names}, {{usage}} FROM {{table}}"
+        " WHERE tenant_id = coalesce(?, tenant_id) AND booked_at_s >= ? AND booked_at_s < ? ORDER BY event"
+    )
+    for table in event_tables(path, since_s, until_s):
+        for row in table.rows(query, tenant_id, since_s, until_s):
+            yield row | {"usage": _usage(row)}
+
+
+def read_tenants(path: Path) -> list[str]:
+    """Return every tenant that the journal has ever booked a cost or a reservation for; raises sqlite3.Error."""
+    with closing(connect_read_only(path)) as db:
+        return [str(tenant) for (tenant,) in db.execute(_TENANTS)]
+
+
+def read_day_costs(path: Path, tenant_id: str | None = None) -> dict[int, int]:
+    """Return the nano-dollars booked on each UTC day since the journal began, of deleted months too."""
+    with closing(connect_read_only(path)) as db:
+        return {int(day): int(cost) for day, cost in db.execute(_DAY_COSTS, (tenant_id,))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +236,8 @@ class EventTable:
         """Run a query in which {table}, {usage} and {summed_usage} stand for this table and its usage columns."""
         usage = [unit if unit in self.columns else f"0 AS {unit}" for unit in USAGE]
         summed = [f"sum({unit}) AS {unit}" if unit in self.columns else f"0 AS {unit}" for unit in USAGE]
-        table = f"(SELECT * FROM {self.name} WHERE {self.condition})"
+        opened_day = "CAST(opened_at_s / 86400 AS INTEGER) AS opened_day"
+        table = f"(SELECT *, {opened_day} FROM {self.name} WHERE {self.condition})"
         return _rows(
             self.db, query.format(table=table, usage=", ".join(usage), summed_usage=", ".join(summed)), *parameters
         )
@@ -222,7 +277,7 @@ def _rows(db: sqlite3.Connection, query: str, *parameters: object) -> Iterator[d
 
 
 def _numbers(row: Mapping[str, Any]) -> dict[str, int]:
-    return {name: row[name] for name in ("requests", "estimated", "cost_nanousd", *USAGE)}
+    return {name: row[name] for name in (*_SUMMED, *USAGE)}
 
 
 def _usage(row: dict[str, Any]) -> dict[str, int]:

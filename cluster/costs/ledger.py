@@ -1,100 +1,218 @@
-"""Add up each tenant's spend and reservations, and refuse a reservation that exceeds the budget. In memory only."""
+"""Add up each tenant's spend and reservations, and refuse a reservation that exceeds a budget. In memory only."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 
-from cluster.costs.models import SettledIntent
+from cluster.costs.models import BudgetAlert, SettledIntent
+from routing.billing.budgets import KINDS, QUARTER_S, BudgetKind, day_of, resets_at
 from routing.errors import BudgetExceeded
-from routing.models import Intent
+from routing.models import Intent, Spending
 
-DAY_S = 86_400
+NEARLY_SPENT = 0.95
+"""A budget counts as reached when it refuses a request with so much of it spent: its very end is never spent."""
+
+AccountKey = tuple[str, str]
+"""A tenant's id and a room; the room is empty for the account of the tenant itself."""
+Limits = tuple[int | None, int | None, int | None]
+"""The budgets in the order of KINDS."""
 
 
 @dataclass(slots=True)
 class Account:
-    """One tenant's money in nano-dollars: the spend settled this month, and the estimates of its open intents."""
+    """The money of a tenant or of one room: the spend of its month and day, and the estimates of its open intents."""
 
-    month: str = ""
-    spent_nanousd: int = 0
+    zone: str = ""
+    """The time zone in which its days and months begin."""
+    day: str = ""
+    month_nanousd: int = 0
+    day_nanousd: int = 0
     reserved_nanousd: int = 0
+    limits: Limits = (None, None, None)
+    """The tenant's budgets, as its last request had them."""
+    alerted: set[tuple[str, float]] = field(default_factory=set)
+    """The periods and thresholds that raised an alert, so that the table is not written for each event after it."""
+    turned_in: int = -1
+    """The quarter of an hour in which its day was last compared with the clock: no day begins within one."""
 
-    @property
-    def committed_nanousd(self) -> int:
-        return self.spent_nanousd + self.reserved_nanousd
+    def spent(self, now_s: float) -> tuple[int, int]:
+        """Return the spend of the present month and day; changes nothing, so any thread may call it."""
+        today = day_of(now_s, self.zone)
+        same_month = self.day[:7] == today[:7]
+        return self.month_nanousd if same_month else 0, self.day_nanousd if self.day == today else 0
+
+    def turn(self, now_s: float, zone: str) -> None:
+        """Begin a new day, and a new month, with nothing spent. Reservations carry over."""
+        quarter = int(now_s // QUARTER_S)
+        if quarter == self.turned_in and (not zone or zone == self.zone):
+            return
+        self.zone = zone or self.zone
+        if self.day != (today := day_of(now_s, self.zone)):
+            # Spend first, day second: `spent` runs on another thread and may read between the two.
+            self.month_nanousd, self.day_nanousd = self.spent(now_s)
+            self.day = today
+            self.alerted = {one for one in self.alerted if one[0] == today[:7]}
+        self.turned_in = quarter
+
+    def add(self, settled: SettledIntent, now_s: float) -> None:
+        """Release a reservation, and add the cost to the month and the day if it is booked in them."""
+        self.reserved_nanousd -= settled.released_nanousd
+        booked = self.day if settled.booked_at_s == now_s else day_of(settled.booked_at_s, self.zone)
+        # A better figure for an event of the last month, which is in no window yet, changes the last month's spend.
+        self.month_nanousd += settled.added_nanousd if booked[:7] == self.day[:7] else 0
+        self.day_nanousd += settled.added_nanousd if booked == self.day else 0
+
+
+_NOTHING = Account()
 
 
 @dataclass(slots=True)
 class Ledger:
-    """Every tenant's account. A budget covers one calendar month, in UTC."""
+    """The accounts of every tenant, and of each room that spent today."""
 
-    accounts: dict[str, Account] = field(default_factory=dict)
-
-    def account(self, tenant_id: str, now_s: float) -> Account:
-        """Return the tenant's account. The first access of a month resets its spend; reservations carry over."""
-        account = self.accounts.setdefault(tenant_id, Account())
-        if account.month != (month := month_of(now_s)):
-            # Spend first, month second: `spent_nanousd` runs on another thread and may read between the two.
-            account.spent_nanousd, account.month = 0, month
-        return account
+    accounts: dict[AccountKey, Account] = field(default_factory=dict)
+    thresholds: Sequence[float] = ()
+    """The shares of a budget that raise an alert."""
+    changed: set[AccountKey] = field(default_factory=set)
+    """The accounts that changed since they were last written."""
+    alerts: list[BudgetAlert] = field(default_factory=list)
+    """Those raised since they were last written; the table keeps each once."""
 
     def spent_nanousd(self, tenant_ids: Iterable[str], now_s: float) -> dict[str, int]:
-        """Return each tenant's spend this month. Changes nothing, so any thread may call it."""
-        month = month_of(now_s)
-        accounts = {tenant_id: self.accounts.get(tenant_id) for tenant_id in tenant_ids}
-        return {
-            name: account.spent_nanousd if account and account.month == month else 0
-            for name, account in accounts.items()
-        }
+        """Return each tenant's spend this month; any thread may call it."""
+        return {tenant_id: self.spent(tenant_id, "", now_s).month_nanousd for tenant_id in tenant_ids}
+
+    def spent(self, tenant_id: str, room: str, now_s: float) -> Spending:
+        """Return the spend of a tenant and of a room, without reservations. Any thread may call it."""
+        month, day = self.accounts.get((tenant_id, ""), _NOTHING).spent(now_s)
+        _, room_day = self.accounts.get((tenant_id, room), _NOTHING).spent(now_s) if room else (0, 0)
+        return Spending(month_nanousd=month, day_nanousd=day, room_nanousd=room_day)
+
+    def committed(self, tenant_id: str, room: str, now_s: float) -> Spending:
+        """Return the spend and the reservations of a tenant and of a room."""
+        tenant, one = self._accounts(tenant_id, room, now_s)
+        return Spending(
+            month_nanousd=tenant.month_nanousd + tenant.reserved_nanousd,
+            day_nanousd=tenant.day_nanousd + tenant.reserved_nanousd,
+            room_nanousd=one.day_nanousd + one.reserved_nanousd if room else 0,
+        )
 
     def reserve(self, intent: Intent, now_s: float) -> None:
-        """Reserve the estimate; raises BudgetExceeded when spend, reservations and it exceed the budget."""
-        account = self.account(intent.tenant_id, now_s)
-        committed = account.committed_nanousd
-        if intent.budget_nanousd is not None and committed + intent.estimate_nanousd > intent.budget_nanousd:
-            raise BudgetExceeded(
-                estimate_nanousd=intent.estimate_nanousd,
-                remaining_nanousd=max(0, intent.budget_nanousd - committed),
-                spent_nanousd=committed,
-                limit_nanousd=intent.budget_nanousd,
-                resets_at=next_month(now_s).isoformat(),
-            )
-        account.reserved_nanousd += intent.estimate_nanousd
+        """Reserve the estimate.
+
+        Raises BudgetExceeded, naming the budget that resets last, when the spend, the reservations and it exceed any.
+        """
+        tenant, _ = self._accounts(intent.tenant_id, intent.room, now_s, intent.time_zone)
+        limits = (intent.budget_nanousd, intent.daily_budget_nanousd, intent.room_budget_nanousd)
+        if limits != (None, None, None):
+            self._check(intent, tenant, limits, now_s)
+            tenant.limits = limits
+        elif intent.job_id is not None:
+            # Speech that is spent already comes without a job and without budgets: it does not end them.
+            tenant.limits = limits
+        self.reserve_spent(intent, now_s)
 
     def reserve_spent(self, intent: Intent, now_s: float) -> None:
         """Reserve the estimate of an intent whose settlement is here already: its money may exceed the budget."""
-        self.account(intent.tenant_id, now_s).reserved_nanousd += intent.estimate_nanousd
+        tenant, room = self._accounts(intent.tenant_id, intent.room, now_s, intent.time_zone)
+        tenant.reserved_nanousd += intent.estimate_nanousd
+        if room is not tenant:
+            room.reserved_nanousd += intent.estimate_nanousd
 
     def settle(self, settled: SettledIntent, now_s: float) -> None:
-        """Release a reservation, and add the cost to the spend of this month if it is booked in it."""
-        account = self.account(settled.tenant_id, now_s)
-        account.reserved_nanousd -= settled.released_nanousd
-        # A better figure for an event of the last month, which is in no window yet, changes the last month's spend.
-        if month_of(settled.booked_at_s) == account.month:
-            account.spent_nanousd += settled.added_nanousd
+        """Release a reservation, and add the cost to the present month and day if it is booked in them."""
+        tenant, room = self._accounts(settled.tenant_id, settled.room, now_s)
+        tenant.add(settled, now_s)
+        if room is not tenant:
+            room.add(settled, now_s)
+        if self.thresholds:
+            self._raise_alerts(settled.tenant_id, tenant, now_s)
+
+    def forget_idle(self, before_day: str) -> None:
+        """Forget the accounts of rooms that spent nothing since a day, and have nothing reserved."""
+        idle = [
+            key
+            for key, account in self.accounts.items()
+            if key[1] and not account.reserved_nanousd and account.day < before_day
+        ]
+        for key in idle:
+            del self.accounts[key]
+            self.changed.discard(key)
+
+    def _accounts(self, tenant_id: str, room: str, now_s: float, zone: str = "") -> tuple[Account, Account]:
+        """Return the present accounts of a tenant and of a room; without a room both are the tenant's."""
+        tenant = self._account((tenant_id, ""))
+        tenant.turn(now_s, zone)
+        if not room:
+            return tenant, tenant
+        account = self._account((tenant_id, room))
+        account.turn(now_s, tenant.zone)
+        return tenant, account
+
+    def _account(self, key: AccountKey) -> Account:
+        self.changed.add(key)
+        account = self.accounts.get(key)
+        if account is None:
+            account = self.accounts[key] = Account()
+        return account
+
+    def _check(self, intent: Intent, tenant: Account, limits: Limits, now_s: float) -> None:
+        committed = self.committed(intent.tenant_id, intent.room, now_s)
+        amounts = (committed.month_nanousd, committed.day_nanousd, committed.room_nanousd)
+        for kind, limit, amount in zip(KINDS, limits, amounts, strict=True):
+            if limit is not None and amount + intent.estimate_nanousd > limit:
+                tenant.limits = limits
+                self._raise_alerts(intent.tenant_id, tenant, now_s, refused=kind)
+                raise _exceeded(kind, limit, amount, intent, resets_at(now_s, kind, tenant.zone))
+
+    def _raise_alerts(self, tenant_id: str, account: Account, now_s: float, refused: BudgetKind | None = None) -> None:
+        """Add an alert for each threshold that the spend has reached. A room's budget has none."""
+        monthly, daily, _ = account.limits
+        if monthly is not None:
+            self._alert(tenant_id, account, "monthly", monthly, account.month_nanousd, now_s, refused)
+        if daily is not None:
+            self._alert(tenant_id, account, "daily", daily, account.day_nanousd, now_s, refused)
+
+    def _alert(
+        self,
+        tenant_id: str,
+        account: Account,
+        kind: BudgetKind,
+        limit_nanousd: int,
+        spent_nanousd: int,
+        now_s: float,
+        refused: BudgetKind | None,
+    ) -> None:
+        ended = kind == refused and spent_nanousd >= NEARLY_SPENT * limit_nanousd
+        reached = max(spent_nanousd, limit_nanousd) if ended else spent_nanousd
+        period = account.day[:7] if kind == "monthly" else account.day
+        for threshold in self.thresholds:
+            if reached < threshold * limit_nanousd or (period, threshold) in account.alerted:
+                continue
+            account.alerted.add((period, threshold))
+            self.alerts.append(
+                BudgetAlert(
+                    tenant_id=tenant_id,
+                    budget=kind,
+                    period=period,
+                    threshold=threshold,
+                    spent_nanousd=spent_nanousd,
+                    limit_nanousd=limit_nanousd,
+                    raised_at_s=now_s,
+                )
+            )
 
 
-def month_of(now_s: float) -> str:
-    """Return the UTC month of a UNIX time, as YYYY-MM."""
-    return _month_of_day(int(now_s // DAY_S))
-
-
-# Every entry needs its month several times, and formatting it would be a tenth of the entry's CPU time.
-@lru_cache(maxsize=64)
-def _month_of_day(day: int) -> str:
-    return dt.datetime.fromtimestamp(day * DAY_S, dt.UTC).strftime("%Y-%m")
-
-
-def month_start_s(now_s: float) -> float:
-    """Return the UNIX time at which the UTC month of `now_s` began."""
-    now = dt.datetime.fromtimestamp(now_s, dt.UTC)
-    return now.replace(day=1, hour=0, minute=0, second=0, microsecond=0).timestamp()
-
-
-def next_month(now_s: float) -> dt.datetime:
-    """Return the start of the UTC month after `now_s`: budgets reset then."""
-    first = dt.datetime.fromtimestamp(month_start_s(now_s), dt.UTC)
-    return (first + dt.timedelta(days=32)).replace(day=1)
+def _exceeded(
+    kind: BudgetKind, limit_nanousd: int, committed_nanousd: int, intent: Intent, resets: dt.datetime
+) -> BudgetExceeded:
+    return BudgetExceeded(
+        budget=kind,
+        estimate_nanousd=intent.estimate_nanousd,
+        remaining_nanousd=max(0, limit_nanousd - committed_nanousd),
+        spent_nanousd=committed_nanousd,
+        limit_nanousd=limit_nanousd,
+        resets_at=resets.isoformat(),
+    )

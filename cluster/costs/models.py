@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from routing.billing.budgets import BudgetKind
 from routing.errors import BudgetExceeded, RoomClosed
-from routing.models import Intent, Outcome, Service, Settlement
+from routing.models import Intent, Outcome, Service, Settlement, Spending
 
 NANOUSD_PER_USD = 1_000_000_000
 MOST_NANOUSD = 2**53
@@ -79,6 +80,20 @@ class SettledIntent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetAlert:
+    """A tenant's spend has reached a share of one of its budgets."""
+
+    tenant_id: str
+    budget: BudgetKind
+    period: str
+    """The month or the day, in the tenant's own calendar."""
+    threshold: float
+    spent_nanousd: int
+    limit_nanousd: int
+    raised_at_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SettledEvent:
     """One settled attempt as the journal holds it."""
 
@@ -92,5 +107,5 @@ class SettledEvent:
 
 Entry = Intent | Settlement
 Refusal = BudgetExceeded | RoomClosed
-Receipt = int | Refusal
-"""The tenant's spend and reservations this month in nano-dollars, the entry included; or the refusal of the entry."""
+Receipt = Spending | Refusal
+"""The tenant's spend and reservations, the entry included; or the refusal of the entry."""

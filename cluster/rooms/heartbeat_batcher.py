@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from routing.errors import RoomClosed
-from routing.models import RoomHeartbeat
+from routing.models import RoomHeartbeat, Spending
 
 BATCH_WINDOW_S = 0.02
 """An actor call costs about a millisecond on each side, and a heartbeat's reply is not urgent."""
@@ -15,9 +15,10 @@ BATCH_WINDOW_S = 0.02
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeartbeatReceipt:
-    """The reply to heartbeats: the spend of each tenant this month, and the rooms that their jobs had closed before."""
+    """The reply to heartbeats: the spend of each room and its tenant, and the rooms that their jobs had closed."""
 
-    spent_nanousd: Mapping[str, int]
+    spent: Mapping[str, Spending]
+    """By room."""
     closed_rooms: frozenset[str]
 
 
@@ -36,7 +37,7 @@ class HeartbeatBatcher:
         self._sending: set[asyncio.Task[HeartbeatReceipt]] = set()
         """That task, and the tasks whose calls are under way."""
 
-    async def beat(self, heartbeat: RoomHeartbeat) -> int | None:
+    async def beat(self, heartbeat: RoomHeartbeat) -> Spending | None:
         """Return the tenant's spend once the aggregator has the heartbeat, or None where the reply lacks it.
 
         Raises RoomClosed where the job has closed the room, or the error of the call.
@@ -50,7 +51,7 @@ class HeartbeatBatcher:
         receipt = await asyncio.shield(self._next_call)
         if heartbeat.room in receipt.closed_rooms:
             raise RoomClosed(param="authorization")
-        return receipt.spent_nanousd.get(heartbeat.tenant_id)
+        return receipt.spent.get(heartbeat.room)
 
     def drop(self, room: str, job_id: str) -> None:
         """Drop a job's pending heartbeat: the room is closed, and a late heartbeat would open it again."""
@@ -66,9 +67,7 @@ class HeartbeatBatcher:
         await asyncio.sleep(self._window_s)
         # A heartbeat that arrives from here on goes with the next call.
         heartbeats, self._pending, self._next_call = list(self._pending.values()), {}, None
-        return (
-            await self._send(heartbeats) if heartbeats else HeartbeatReceipt(spent_nanousd={}, closed_rooms=frozenset())
-        )
+        return await self._send(heartbeats) if heartbeats else HeartbeatReceipt(spent={}, closed_rooms=frozenset())
 
     def _call_done(self, call: asyncio.Task[HeartbeatReceipt]) -> None:
         self._sending.discard(call)

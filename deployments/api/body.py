@@ -60,6 +60,14 @@ ObjectText = Annotated[Text, Field(json_schema_extra=JSON_OBJECT)]
 Words = Annotated[Text, Tag("(text)")]
 Finite = Annotated[float, AfterValidator(_finite)]
 
+MAX_PARTICIPANT_CHARS = 256
+"""LiveKit's own limit of an identity."""
+
+
+def participant_of(*labels: str | None) -> str:
+    """Return the person that a request's labels name, for the bill; empty where they name nobody."""
+    return next((label for label in labels if label), "")[:MAX_PARTICIPANT_CHARS]
+
 
 class Body(BaseModel):
     """A request body: an unknown key is an error that names it, and is never dropped silently."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import ConfigDict, Field, PrivateAttr, StrictBool, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
-from deployments.api.body import WHOLE, ImageText, Label, LenientBody, Text, Words, one_of
+from deployments.api.body import WHOLE, ImageText, Label, LenientBody, Text, Words, one_of, participant_of
 from deployments.api.field_rules import (
     CLOSED,
     FILLED_LIST,
@@ -211,8 +211,9 @@ class ChatRequest(NotPassedOn):
     service_tier: Literal["auto", "default", "flex", "priority"] | None = None
     drop_params: StrictBool | None = None
     """Whether parameters that the model does not support are dropped; otherwise each is an error."""
-    # The token identifies the caller: these labels are accepted and ignored, except `last_answer`.
+    # The token identifies the caller: these labels are accepted and ignored, except `last_answer` and the person.
     user: Label | None = None
+    """The participant whose request it is, for the bill; else `safety_identifier` is."""
     safety_identifier: Label | None = None
     prompt_cache_key: Label | None = None
     store: StrictBool | None = None
@@ -222,6 +223,10 @@ class ChatRequest(NotPassedOn):
     def last_answer_failed(self) -> bool:
         """Return whether the caller marks the last answer as failed: `"metadata": {"last_answer": "failed"}`."""
         return (self.metadata or {}).get("last_answer") == "failed"
+
+    @property
+    def participant(self) -> str:
+        return participant_of(self.user, self.safety_identifier)
 
     @property
     def output_tokens(self) -> int | None:

@@ -52,6 +52,7 @@ class EmbeddingRequest(LenientBody):
     dimensions: Annotated[int, Field(strict=True, ge=1, le=MAX_DIMENSIONS), WHOLE] | None = None
     encoding_format: Literal["float", "base64"] | None = None
     user: Label | None = None
+    """The participant whose request it is, for the bill."""
     drop_params: StrictBool | None = None
 
 

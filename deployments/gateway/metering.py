@@ -5,18 +5,19 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 
 import structlog
 from cachetools import FIFOCache
 
 from deployments.providers.base import served_name
+from routing.billing.budgets import tightest_budget
 from routing.billing.charges import Charge, ReceivedAnswer, Tariff, is_cancelled
 from routing.billing.usage_means import UsageHistory
 from routing.catalogue import Catalogue, Model
 from routing.errors import CostsUnavailable, ProviderError, RayroomError, TenantSuspended
-from routing.models import Costs, Delta, Intent, Outcome, Service, Settlement, Tenant, Usage
+from routing.models import Costs, Delta, Intent, Outcome, Service, Settlement, Spending, Tenant, Usage
 from routing.ratelimit import RateStanding
 
 MAX_TENANTS = 50_000
@@ -24,6 +25,7 @@ MAX_TENANTS = 50_000
 _EVENTS = uuid.UUID("8f6d2c53-6a0e-5e0b-9a35-7f3f0d6d6c11")
 """The namespace of event ids: one request and one attempt always give the same id, so a resend is billed once."""
 NOT_SETTLED = "A vendor was called, but the cost journal did not take the cost in time, so the answer is withheld."
+NOT_CALLED = "The cost journal did not answer in time, and no vendor was called."
 
 log = structlog.get_logger()
 
@@ -37,15 +39,9 @@ class BillingContext:
     service: Service
     job_id: str | None = None
     room_opened_at_s: float = 0.0
+    participant: str = ""
+    """The identity of the person whose request it is; empty for nobody's, such as a frame."""
     request_id: str = field(default_factory=lambda: uuid.uuid4().hex)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BudgetStatus:
-    """A tenant's spending this month and its limit. Reservations are left out: they may be released."""
-
-    spent_nanousd: int
-    limit_nanousd: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,15 +63,8 @@ def check_active(tenant: Tenant) -> None:
         raise TenantSuspended(param="tenant_id")
 
 
-def budget_of(tenant: Tenant, spent_nanousd: int | None) -> BudgetStatus | None:
-    """Return a tenant's budget status; None where it has no budget, or its spending is unknown."""
-    if tenant.budget_nanousd is None or spent_nanousd is None:
-        return None
-    return BudgetStatus(spent_nanousd=spent_nanousd, limit_nanousd=tenant.budget_nanousd)
-
-
 class Meter:
-    """Opens a metered attempt for each vendor call, and remembers each tenant's committed costs of the month."""
+    """Opens a metered attempt for each vendor call, and remembers the committed costs of each tenant and room."""
 
     def __init__(
         self,
@@ -90,19 +79,31 @@ class Meter:
         self._simulated = simulated
         self._grace_s = grace_s
         self._clock = clock
-        self._committed_nanousd: FIFOCache[str, int] = FIFOCache(MAX_TENANTS)
+        self._committed: FIFOCache[str, Spending] = FIFOCache(MAX_TENANTS)
+        self._rooms_nanousd: FIFOCache[str, int] = FIFOCache(MAX_TENANTS)
         self._history = UsageHistory()
 
-    def budget_used(self, tenant: Tenant) -> float | None:
-        """Return the share of the tenant's budget that is spent or reserved; None where this replica has no figure."""
-        if tenant.budget_nanousd is None or tenant.tenant_id not in self._committed_nanousd:
+    def budget_used(self, tenant: Tenant, room: str) -> float | None:
+        """Return the share of the tenant's tightest budget that is spent or reserved.
+
+        Returns None for a tenant without budgets, and where this replica has no figure.
+        """
+        committed = self._committed.get(tenant.tenant_id)
+        if committed is None:
             return None
-        return self._committed_nanousd[tenant.tenant_id] / max(tenant.budget_nanousd, 1)
+        status = tightest_budget(tenant, replace(committed, room_nanousd=self._rooms_nanousd.get(room, 0)))
+        return None if status is None else status.used
 
     async def record_spent(self, tenant_id: str, entries: Sequence[Intent | Settlement]) -> None:
         """Return once costs that already arose are durable, even over the budget; raises CostsUnavailable."""
         if entries:
-            self._committed_nanousd[tenant_id] = await self._costs.record(entries)
+            # The entries of a call are one room's.
+            room = next((entry.room for entry in entries if isinstance(entry, Intent)), "")
+            self._remember_committed(tenant_id, room, await self._costs.record(entries))
+
+    def _remember_committed(self, tenant_id: str, room: str, committed: Spending) -> None:
+        self._committed[tenant_id] = committed
+        self._rooms_nanousd[room] = committed.room_nanousd
 
     def simulated(self, model: Model) -> bool:
         return model.vendor in self._simulated
@@ -137,19 +138,23 @@ class Meter:
             price_version=price.version,
             estimate_nanousd=tariff.reservation_nanousd,
             budget_nanousd=billing.tenant.budget_nanousd,
+            daily_budget_nanousd=billing.tenant.daily_budget_nanousd,
+            room_budget_nanousd=billing.tenant.room_budget_nanousd,
+            time_zone=billing.tenant.time_zone,
             simulated=self.simulated(model),
             opened_at_s=now_s,
             lifetime_s=timeout_s + self._grace_s,
             job_id=billing.job_id,
             room_opened_at_s=billing.room_opened_at_s,
             request_id=billing.request_id,
+            participant=billing.participant,
             witnessed=True,
         )
         return MeteredAttempt(self, intent, model.name, tariff)
 
     async def reserve(self, intent: Intent) -> None:
         """Return once the intent is durable; raises BudgetExceeded or CostsUnavailable."""
-        self._committed_nanousd[intent.tenant_id] = await self._costs.reserve(intent)
+        self._remember_committed(intent.tenant_id, intent.room, await self._costs.reserve(intent))
 
     async def settle(self, intent: Intent, outcome: Outcome, charge: Charge) -> None:
         """Return once the settlement is durable; raises CostsUnavailable."""
@@ -229,8 +234,7 @@ class MeteredAttempt:
             await self._meter.settle(self._intent, _outcome(error), charge)
         except CostsUnavailable as unsettled:
             if isinstance(error, RayroomError) and not isinstance(error, ProviderError):
-                # Then no vendor was called, as this error's own text says.
-                raise
+                raise CostsUnavailable(NOT_CALLED, retry_after_s=unsettled.retry_after_s) from error
             raise CostsUnavailable(NOT_SETTLED, retry_after_s=unsettled.retry_after_s, vendor_called=True) from error
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -14,11 +14,13 @@ from deployments.common.settings import (
     VisionSettings,
 )
 from deployments.gateway.metering import BillingContext
+from routing.billing.bill import BillPage, BillQuery, Key
 from routing.breaker import BreakerSettings
 from routing.chat import ChatOptions, Message
 from routing.fairness import FairnessSettings
 from routing.models import Answer, Costs, Delta, EmbeddingResult, EmbedRequest, ModelRequest, Rooms
-from routing.policy import Decision
+from routing.policy import NEARLY_SPENT, Decision
+from routing.ratelimit import TakenRequests
 from routing.retry import RetrySettings
 
 
@@ -38,6 +40,8 @@ class GatewaySettings:
     knowledge: KnowledgeSettings
     first_token_p99_s: Mapping[str, float] = field(default_factory=dict)
     """The published p99 of the time to the first token, by model."""
+    simple_tier_from: float = NEARLY_SPENT
+    """The share of a budget from which its tenant gets the simple tier."""
 
 
 def served_models(settings: GatewaySettings) -> tuple[str, ...]:
@@ -77,7 +81,16 @@ class ModelHandles:
 
 
 class ClusterClient(Costs, Rooms, Protocol):
-    """The costs and the rooms of the whole cluster."""
+    """The costs, the rooms and the request rates of the whole cluster."""
+
+    async def exchange_rates(self, replica: str, taken: Sequence[TakenRequests]) -> Sequence[TakenRequests]:
+        """Pass on the requests that this replica admitted; return those that others admitted since its last call.
+
+        Raises CostsUnavailable.
+        """
+
+    async def bill(self, query: BillQuery, after: Key, limit: int) -> BillPage:
+        """Return a page of the bill from the key `after` on; raises CostsUnavailable."""
 
     async def aclose(self) -> None:
         """Deliver every entry that is still pending."""

@@ -1,4 +1,4 @@
-"""Open, keep and close rooms: tokens, heartbeats with their speech usage, and a tenant's totals."""
+"""Open, keep and close rooms: tokens, heartbeats with their speech usage, and a tenant's totals and bill."""
 
 from __future__ import annotations
 
@@ -10,14 +10,25 @@ import structlog
 from deployments.api.auth import RoomToken, TokenLifetime, issue_token, renew_token
 from deployments.api.room_schemas import Heartbeat, OpenRoom
 from deployments.common.settings import RoomSettings
-from deployments.gateway.metering import BudgetStatus, Meter, budget_of, check_active
+from deployments.gateway.metering import Meter, check_active
 from deployments.gateway.metrics import GatewayMetrics, NoMetrics
 from deployments.gateway.models import ClusterClient
 from deployments.gateway.speech_metering import PricedSpeech, SetAsideUsage, SpeechMetering
-from routing.models import Directory, RoomHeartbeat, Tenant, TenantTotals
+from routing.billing.bill import BillPage, BillRequest
+from routing.billing.budgets import BudgetStatus, tightest_budget
+from routing.models import Directory, RoomHeartbeat, Spending, Tenant, TenantTotals
 from routing.rooms import check_metadata, parse_room
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedRoomReply:
+    """The reply to the opening of a room: its token, its tenant, and the status of the tenant's tightest budget."""
+
+    token: RoomToken
+    tenant: Tenant
+    budget: BudgetStatus | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +63,8 @@ class RoomService:
         self._speech = speech
         self._clock = clock
 
-    async def open(self, request: OpenRoom) -> tuple[RoomToken, Tenant]:
-        """Return a token for the room, and its tenant.
+    async def open(self, request: OpenRoom) -> OpenedRoomReply:
+        """Return a token for the room, its tenant, and its budget: with a spent one the agent opens the room silent.
 
         A job that ended may report its usage even where its tenant is inactive: a suspended tenant still owes it.
         Raises RoomNameInvalid, Forbidden for another tenant's metadata, TenantUnknown or TenantSuspended.
@@ -62,11 +73,12 @@ class RoomService:
         check_metadata(name, request.metadata)
         tenant = await self._directory.tenant(name.tenant_id)
         token = issue_token(name, request.job_id, self._lifetime.ttl_s, self._clock())
+        spending = None
         if not request.ended:
             check_active(tenant)
-            await self._cluster.beat(self._heartbeat(token, {}))
+            spending = await self._cluster.beat(self._heartbeat(token, {}))
             log.info("room opened", room=name.room, job=request.job_id)
-        return token, tenant
+        return OpenedRoomReply(token=token, tenant=tenant, budget=_budget_of(tenant, spending))
 
     async def heartbeat(self, token: RoomToken, beat: Heartbeat) -> HeartbeatReply:
         """Record an agent's speech usage and its counters; a token past half its lifetime is renewed.
@@ -74,20 +86,20 @@ class RoomService:
         The usage is recorded first: it is owed even where the tenant was suspended since. Usage that cannot be priced
         is set aside, so that it holds back neither the rest of the bill nor the token.
         """
-        speech = self._speech.price(token, beat.usage, self._clock())
+        speech = self._speech.price(token, beat.usage, self._clock(), beat.participants)
         self._report_set_aside(token, speech)
         await self._meter.record_spent(token.tenant_id, speech.entries)
-        tenant, spent_nanousd = await self._directory.tenant(token.tenant_id), None
+        tenant, spending = await self._directory.tenant(token.tenant_id), None
         if not beat.ended:
             check_active(tenant)
             # From the ledger: the figure that this replica remembers may be incomplete, or last month's.
-            spent_nanousd = await self._cluster.beat(self._heartbeat(token, beat.counters))
+            spending = await self._cluster.beat(self._heartbeat(token, beat.counters))
         renewed = renew_token(token, self._lifetime, self._clock())
         return HeartbeatReply(
             token=renewed,
             taken=speech.taken,
             set_aside=speech.set_aside,
-            budget=budget_of(tenant, spent_nanousd),
+            budget=_budget_of(tenant, spending),
         )
 
     async def close(self, token: RoomToken) -> TenantTotals:
@@ -100,6 +112,13 @@ class RoomService:
         """Return a tenant's totals so far and its open rooms; raises TenantUnknown."""
         await self._directory.tenant(tenant_id)
         return await self._cluster.totals(tenant_id), await self._cluster.of(tenant_id)
+
+    async def bill(self, request: BillRequest) -> BillPage:
+        """Return a page of the bill; raises TenantUnknown for a tenant that has neither costs nor a contract."""
+        page = await self._cluster.bill(request.query, request.after, request.limit)
+        if request.query.tenant_id is not None and not page.tenant_known:
+            await self._directory.tenant(request.query.tenant_id)
+        return page
 
     def _report_set_aside(self, token: RoomToken, speech: PricedSpeech) -> None:
         for usage in speech.set_aside:
@@ -122,3 +141,7 @@ class RoomService:
             opened_at_s=token.opened_at_s,
             counters=dict(counters),
         )
+
+
+def _budget_of(tenant: Tenant, spending: Spending | None) -> BudgetStatus | None:
+    return None if spending is None else tightest_budget(tenant, spending)

@@ -13,7 +13,7 @@ from routing.capabilities import effort_of, thinking_tokens
 from routing.catalogue import Model
 from routing.chat import ChatOptions, Message
 from routing.models import Service, Tier
-from routing.policy import Decision, ServiceRoutes, first_models
+from routing.policy import NEARLY_SPENT, Decision, ServiceRoutes, first_models
 from routing.share import ShareControl, ShareTarget
 
 SLOW_TOKENS_PER_S = 100.0
@@ -31,12 +31,15 @@ class RoutedService:
     max_output_tokens: int
 
     @classmethod
-    def of(cls, name: Service, settings: ServiceSettings, rng: random.Random) -> RoutedService:
+    def of(
+        cls, name: Service, settings: ServiceSettings, rng: random.Random, simple_tier_from: float = NEARLY_SPENT
+    ) -> RoutedService:
         routes = ServiceRoutes(
             targets=settings.models_of(),
             threshold=settings.threshold,
             attempts=settings.targets,
             plan_tiers=settings.plan_tiers,
+            simple_tier_from=simple_tier_from,
         )
         timeouts = {
             tier: AttemptTimeouts(

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, aclosing
 from dataclasses import replace
 
 from deployments.api.auth import Keys, RoomToken, Tokens
+from deployments.api.body import participant_of
 from deployments.api.chat_messages import to_messages, to_options
 from deployments.api.chat_schemas import ChatRequest
 from deployments.api.embedding_schemas import EmbeddingRequest, KnowledgeSearch, to_inputs
@@ -31,6 +32,8 @@ from deployments.gateway.models import (
     RoutedRequest,
     served_models,
 )
+from deployments.gateway.rate_sharing import EVERY_S as RATES_EVERY_S
+from deployments.gateway.rate_sharing import RateSharing
 from deployments.gateway.retrieval import SearchResult, cut, find, to_question
 from deployments.gateway.rooms import RoomService
 from deployments.gateway.routed_service import RoutedService, extra_thinking_tokens, with_extra_time
@@ -42,7 +45,7 @@ from routing.chat import Image, Message
 from routing.complexity import Complexity, score_frame, score_turn
 from routing.errors import BadInput, UnknownModel
 from routing.fairness import FairShare
-from routing.models import Delta, Directory, EmbeddingResult, Service, Tenant, Tier
+from routing.models import Delta, Directory, EmbeddingResult, Service, Tier
 from routing.policy import (
     AUTO,
     Decision,
@@ -93,9 +96,11 @@ class Gateway:
         self._limits = TenantLimits()
         # Separate: a search that is made while a participant still speaks must not use up the answer's rate limit.
         self._search_limits = TenantLimits(times=SEARCHES_A_REQUEST)
+        limits = {"requests": self._limits, "searches": self._search_limits}
+        self._rates = RateSharing(limits, cluster.exchange_rates, clock, RATES_EVERY_S)
         self._fair = FairShare(settings.fairness)
-        self._vision = RoutedService.of("vision", settings.vision, rng)
-        self._llm = RoutedService.of("llm", settings.llm, rng)
+        self._vision = RoutedService.of("vision", settings.vision, rng, settings.simple_tier_from)
+        self._llm = RoutedService.of("llm", settings.llm, rng, settings.simple_tier_from)
         self._frames = FrameOrder()
         self._meter = Meter(cluster, catalogue, settings.simulated_vendors, settings.intent_grace_s, clock)
         breakers = Breakers(rng, settings.breakers)
@@ -128,7 +133,7 @@ class Gateway:
         settings, billing = self.settings.vision, admitted.billing
         size = inspect_jpeg(jpeg, settings.max_image_px)
         self._frames.check(billing.room, headers)
-        decision = self._decide(self._vision, AUTO, score_frame(headers.features()), billing.tenant)
+        decision = self._decide(self._vision, AUTO, score_frame(headers.features()), billing)
         image = Image(data=jpeg, width_px=size.width_px, height_px=size.height_px)
         messages = (Message(role="user", content=(image, settings.prompt)),)
         routed = self._vision.request(billing, decision, messages)
@@ -148,7 +153,8 @@ class Gateway:
         """Return the inputs' vectors and their cost in nano-dollars."""
         inputs = to_inputs(request, self.settings.vision.max_image_px)
         total_s = self.settings.embeddings.total_timeout_s
-        routed = self._routed_inputs(admitted.billing, request.model, inputs, total_s)
+        billing = replace(admitted.billing, participant=participant_of(request.user))
+        routed = self._routed_inputs(billing, request.model, inputs, total_s)
         decision = with_token_models(routed.decision, self.catalogue, inputs)
         decision, dimensions = with_dimensions(
             decision, self.catalogue, request.dimensions, drop_params=bool(request.drop_params)
@@ -185,6 +191,7 @@ class Gateway:
             await self._handles.started()
 
     async def aclose(self) -> None:
+        await self._rates.aclose()
         await self._cluster.aclose()
 
     async def _answer(self, service: RoutedService, handle: AnswerHandle, routed: RoutedRequest) -> RoutedAnswer:
@@ -212,13 +219,14 @@ class Gateway:
             raise BadInput("The last user message is empty.", "messages")
         options, drop_params = to_options(request), bool(request.drop_params)
         decision = self._decide(
-            self._llm, request.model, score_turn(turn_features(request, options, turn, messages)), billing.tenant
+            self._llm, request.model, score_turn(turn_features(request, options, turn, messages)), billing
         )
         output_tokens = request.output_tokens or self._default_output_tokens(decision)
         decision = within_limits(
             decision, self.catalogue, messages, output_tokens, settings.max_input_tokens, request.output_field, options
         )
         decision = within_capabilities(decision, self.catalogue, options, messages, drop_params)
+        billing = replace(billing, participant=request.participant)
         routed = self._llm.request(billing, decision, messages)
         timeouts = with_extra_time(
             routed.timeouts,
@@ -235,9 +243,10 @@ class Gateway:
         limits = (self.catalogue.get(name).max_output_tokens for name in decision.targets)
         return min(self.settings.llm.max_output_tokens, *limits)
 
-    def _decide(self, service: RoutedService, wanted: str, complexity: Complexity, tenant: Tenant) -> Decision:
+    def _decide(self, service: RoutedService, wanted: str, complexity: Complexity, billing: BillingContext) -> Decision:
         self._check_served(wanted)
-        standing = TenantStanding(plan=tenant.plan, budget_used=self._meter.budget_used(tenant))
+        tenant = billing.tenant
+        standing = TenantStanding(plan=tenant.plan, budget_used=self._meter.budget_used(tenant, billing.room))
         return choose(
             wanted,
             complexity,
@@ -284,6 +293,8 @@ class Gateway:
         tenant = await self._directory.tenant(token.tenant_id)
         check_active(tenant)
         rate = limits.take(tenant, self._clock())
+        if rate is not None:
+            self._rates.start()
         billing = BillingContext(
             tenant=tenant,
             room=token.name.room,

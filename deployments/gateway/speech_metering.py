@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from deployments.api.auth import RoomToken
+from deployments.api.body import participant_of
 from deployments.api.room_schemas import InvalidUsageItem, SpeechUsageItem
 from deployments.providers.base import served_name
 from routing.catalogue import Catalogue, Model
@@ -50,9 +51,17 @@ class SpeechMetering:
         self._grace_s = grace_s
 
     def price(
-        self, token: RoomToken, usage: Sequence[SpeechUsageItem | InvalidUsageItem], now_s: float
+        self,
+        token: RoomToken,
+        usage: Sequence[SpeechUsageItem | InvalidUsageItem],
+        now_s: float,
+        participants: Mapping[str, str] | None = None,
     ) -> PricedSpeech:
-        """Return an intent and its settlement for each item that can be priced, and the others set aside."""
+        """Return an intent and its settlement for each item that can be priced, and the others set aside.
+
+        `participants` holds the speakers by the ids of their items.
+        """
+        speakers = participants or {}
         entries, taken, set_aside = list[Intent | Settlement](), dict[str, None](), list[SetAsideUsage]()
         for index, item in enumerate(usage):
             where = f"usage.{index}"
@@ -61,7 +70,7 @@ class SpeechMetering:
                 set_aside.append(SetAsideUsage(id=item.id, param=param, message=f"{param}: {item.problem}"))
                 continue
             try:
-                entries += self._pair(token, item, where, now_s)
+                entries += self._pair(token, item, where, now_s, participant_of(speakers.get(item.id)))
                 taken[item.id] = None
             except BadInput as error:
                 amount = item.audio_ms or item.characters
@@ -70,7 +79,9 @@ class SpeechMetering:
                 )
         return PricedSpeech(entries=tuple(entries), taken=tuple(taken), set_aside=tuple(set_aside))
 
-    def _pair(self, token: RoomToken, item: SpeechUsageItem, where: str, now_s: float) -> tuple[Intent, Settlement]:
+    def _pair(
+        self, token: RoomToken, item: SpeechUsageItem, where: str, now_s: float, participant: str
+    ) -> tuple[Intent, Settlement]:
         model, units = self._model(item, f"{where}.model"), _units(item, where)
         price = self._price(model, item, f"{where}.occurred_at", now_s)
         cost_nanousd, simulated = price.cost_nanousd(units), model.vendor in self._simulated
@@ -87,6 +98,7 @@ class SpeechMetering:
             budget_nanousd=None,
             simulated=simulated,
             opened_at_s=item.occurred_at,
+            participant=participant,
             lifetime_s=self._grace_s,
         )
         settlement = Settlement(

@@ -12,7 +12,7 @@ from livekit.agents.vad import VADEvent, VADEventType
 from room_agent.audio.buffer import AudioBuffer
 from room_agent.audio.endpointing import final_text
 from room_agent.audio.pcm import newest
-from room_agent.audio.stt_stream import SttServices
+from room_agent.audio.stt_stream import SttServices, speech_of
 from room_agent.audio.transcripts import SttCounters, TranscriptListener, TranscriptReporter
 from room_agent.audio.utterance import UtteranceStream
 from room_agent.audio.vad import SpeechDetector
@@ -42,6 +42,7 @@ class MicrophoneStream:
         clock: Callable[[], float],
     ) -> None:
         self._task_name = f"microphone {track}"
+        self._identity = identity
         self._detector = detector
         self._listener = listener
         self._counters = counters
@@ -57,6 +58,10 @@ class MicrophoneStream:
 
     async def run(self, frames: AsyncIterator[rtc.AudioFrame], ended: asyncio.Event | None = None) -> None:
         """Transcribe until the frames end, `ended` is set, or the task is cancelled. Reports the last utterance."""
+        with speech_of(self._identity):
+            await self._transcribe(frames, ended)
+
+    async def _transcribe(self, frames: AsyncIterator[rtc.AudioFrame], ended: asyncio.Event | None) -> None:
         feeding = self._buffer.run(frames, ended or asyncio.Event(), lambda: self._utterance.is_open)
         self._tasks.start(feeding, self._task_name)
         try:

@@ -40,6 +40,26 @@ def message_callback() -> Callable[[], None] | None:
     return _ON_MESSAGE.get()
 
 
+_SPEAKER: ContextVar[str] = ContextVar("speaker", default="")
+MAX_SPEAKER_CHARS = 256
+"""LiveKit's own limit of an identity."""
+
+
+@contextmanager
+def speech_of(identity: str) -> Iterator[None]:
+    """Name the speaker of the streams created within the block, in this task and in those it starts."""
+    token = _SPEAKER.set(identity[:MAX_SPEAKER_CHARS])
+    try:
+        yield
+    finally:
+        _SPEAKER.reset(token)
+
+
+def speaker() -> str:
+    """Return the speaker of the stream that created the current context; empty where there is none."""
+    return _SPEAKER.get()
+
+
 COOLDOWN_S = 10.0
 """How long a service that failed is tried after the others."""
 CONNECT_TIMEOUT_S = 4.0

@@ -60,16 +60,19 @@ class RouterLlm:
             await self._llm.aclose()
             await self._client.close()
 
-    async def answer(self, messages: Sequence[dict[str, Any]], failed_before: bool = False) -> AsyncIterator[str]:
+    async def answer(
+        self, messages: Sequence[dict[str, Any]], failed_before: bool = False, participant: str = ""
+    ) -> AsyncIterator[str]:
         """Yield the answer in pieces as they arrive, with at most one retry before the first. Raises NoAnswer.
 
-        Closing the iterator cancels the request. `failed_before` makes the router prefer a stronger model.
+        Closing the iterator cancels the request. `failed_before` makes the router prefer a stronger model, and the bill
+        names the participant.
         """
         context = _context(messages)
         for is_retry in (False, True):
             begun = False
             try:
-                async for words in self._stream(context, failed_before):
+                async for words in self._stream(context, failed_before, participant):
                     begun = True
                     yield words
                 return
@@ -80,10 +83,12 @@ class RouterLlm:
                     raise NoAnswer(Trouble.BUDGET if status == 402 else Trouble.THINKING, status) from None
             await self._before_retry(status)
 
-    async def _stream(self, context: llm.ChatContext, failed_before: bool) -> AsyncIterator[str]:
+    async def _stream(self, context: llm.ChatContext, failed_before: bool, participant: str) -> AsyncIterator[str]:
         options = APIConnectOptions(max_retry=0, timeout=FIRST_TOKEN_TIMEOUT_S)
         timeout_s, characters = FIRST_TOKEN_TIMEOUT_S, 0
-        extra = {"metadata": {"last_answer": "failed"}} if failed_before else {}
+        extra: dict[str, Any] = {"metadata": {"last_answer": "failed"}} if failed_before else {}
+        if participant:
+            extra["user"] = participant
         async with self._llm.chat(chat_ctx=context, conn_options=options, extra_kwargs=extra) as stream:
             while characters < MAX_CHARS:
                 try:

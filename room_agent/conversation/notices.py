@@ -30,7 +30,7 @@ NOTICE_TEXTS: dict[Trouble, str] = {
     Trouble.BUDGET: "The budget for this meeting's assistant is used up. I will be quiet until there is more.",
 }
 SPOKEN = frozenset({Trouble.THINKING, Trouble.HEARING})
-"""Written and spoken. The others are only written: TTS itself fails, or nobody pays for it."""
+"""Written, and spoken while somebody pays for it. The others are only written: TTS itself fails, or is unpaid."""
 
 
 class ActiveTroubles:
@@ -135,7 +135,7 @@ class Notices:
             return
         text = NOTICE_TEXTS[trouble]
         self._transcription.notice(text)
-        if trouble in SPOKEN and self._speech_output is not None:
+        if trouble in SPOKEN and self._speech_output is not None and Trouble.BUDGET not in self._troubles:
             self._speech_output.say(text)
 
     def recovered(self, trouble: Trouble) -> None:

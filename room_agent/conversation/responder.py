@@ -263,7 +263,7 @@ class Responder:
     async def _speak(self, turn: Turn, answer: PendingAnswer, question: Question) -> None:
         answer.sources = turn.sources
         answer.begin()
-        tokens = self.llm.answer(turn.messages(), failed_before(self._last, question))
+        tokens = self.llm.answer(turn.messages(), failed_before(self._last, question), question.identity)
         # Closed at once on cancellation: only that cancels the request at the router.
         async with aclosing(tokens):  # type: ignore[type-var]
             async for words in tokens:

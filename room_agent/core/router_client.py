@@ -33,13 +33,6 @@ class RoomLimits(RouterReply):
     heartbeat_every_s: float
 
 
-class OpenedRoom(RouterReply):
-    token: str
-    expires_at: float
-    simulated: bool
-    limits: RoomLimits
-
-
 class Description(RouterReply):
     """The answer to a frame."""
 
@@ -59,6 +52,16 @@ class TenantBudget(RouterReply):
     @property
     def is_spent(self) -> bool:
         return self.limit_nanousd is not None and self.spent_nanousd >= self.limit_nanousd
+
+
+class OpenedRoom(RouterReply):
+    token: str
+    expires_at: float
+    simulated: bool
+    limits: RoomLimits
+    budget: TenantBudget | None = None
+    takes_participants: bool = False
+    """Whether heartbeats may name the speakers of usage events; a router of an older version rejects the field."""
 
 
 class SetAsideEvent(RouterReply):
@@ -115,12 +118,14 @@ class RouterClient:
         self._opening = {"room": room, "job_id": job_id, "metadata": metadata, **self._ended}
         self._room_path = f"/v1/rooms/{quote(room, safe='')}"
         self._token = ""
+        self._takes_participants = False
 
     async def open(self) -> OpenedRoom:
         """Open the room, or open it again, and store its token."""
         reply = await self._post("/v1/rooms", self._agent_key, self._opening, OPEN_TIMEOUT_S)
         opened = parse(OpenedRoom, reply)
         self._token = opened.token
+        self._takes_participants = opened.takes_participants
         return opened
 
     @property
@@ -135,7 +140,11 @@ class RouterClient:
         """
         body: dict[str, Any] = {"counters": dict(counters), **self._ended}
         if usage:
-            body["usage"] = [dict(event) for event in usage]
+            body["usage"] = [{name: event[name] for name in event if name != "participant"} for event in usage]
+        speakers = {event["id"]: event["participant"] for event in usage if event.get("participant")}
+        if speakers and self._takes_participants:
+            # Beside the events: a router without the field rejects the heartbeat, and never takes half of an event.
+            body["participants"] = speakers
         reply = await self._post(f"{self._room_path}/heartbeat", self._token, body, OPEN_TIMEOUT_S)
         self._token = str(reply.get("token") or self._token)
         return parse(HeartbeatResult, reply)

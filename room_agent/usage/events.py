@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 Service = Literal["stt", "tts"]
+MeteredUsage = tuple[Service, str, str]
+"""A service, its model, and the speaker, whose amounts add up."""
 MAX_EVENTS = 256
 """The limit of one heartbeat, set by the router."""
 MAX_AMOUNT = {"stt": 86_400_000, "tts": 1_000_000}
@@ -24,6 +26,8 @@ class UsageEvent:
     occurred_at: float
     estimated: bool = False
     """Whether the amount may never have been sent: its job was killed around the send."""
+    participant: str = ""
+    """The identity of the speaker; empty for the agent's own speech."""
 
     @property
     def amount(self) -> int:
@@ -33,10 +37,9 @@ class UsageEvent:
         return asdict(self)
 
 
-def usage_event(
-    event_id: str, service: Service, model: str, amount: int, at_s: float, estimated: bool = False
-) -> UsageEvent:
+def usage_event(event_id: str, usage: MeteredUsage, amount: int, at_s: float, estimated: bool = False) -> UsageEvent:
     """Return an amount as an event: milliseconds for `stt`, characters for `tts`."""
+    service, model, participant = usage
     return UsageEvent(
         id=event_id,
         service=service,
@@ -45,6 +48,7 @@ def usage_event(
         characters=amount if service == "tts" else 0,
         occurred_at=at_s,
         estimated=estimated,
+        participant=participant,
     )
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import structlog
 from filelock import FileLock
 
-from room_agent.usage.events import Service, UsageEvent, split_amount, usage_event
+from room_agent.usage.events import MeteredUsage, UsageEvent, split_amount, usage_event
 
 SUFFIX = ".jsonl"
 LOCK_SUFFIX = ".lock"
@@ -66,9 +66,10 @@ class UsageJournal:
         _sync(directory)
         return cls(path, file, lock)
 
-    def announced(self, socket: int, service: Service, model: str, amount: int) -> None:
+    def announced(self, socket: int, usage: MeteredUsage, amount: int) -> None:
         """Record that an amount is about to be sent through a socket."""
-        self._write(_line("will", socket, service, model, amount))
+        service, model, participant = usage
+        self._write(_line("will", socket, service, model, amount, *([participant] if participant else [])))
 
     def sent(self, socket: int) -> None:
         """Record that all announced amounts of a socket have left this process."""
@@ -133,9 +134,9 @@ class UnbilledUsage:
     name: str = ""
     job: JournaledJob | None = None
     events: dict[str, UsageEvent] = field(default_factory=dict)
-    amounts: Counter[tuple[Service, str]] = field(default_factory=Counter)
-    """By service and model, the amount that no event reports yet."""
-    unconfirmed: dict[int, Counter[tuple[Service, str]]] = field(default_factory=dict)
+    amounts: Counter[MeteredUsage] = field(default_factory=Counter)
+    """By service, model and speaker, the amount that no event reports yet."""
+    unconfirmed: dict[int, Counter[MeteredUsage]] = field(default_factory=dict)
     """By socket, the announced amounts without a record of having left the process."""
     invalid_lines: int = 0
     """A full disk or a crash of the machine cuts a line short."""
@@ -143,13 +144,13 @@ class UnbilledUsage:
     def events_at(self, at_s: float) -> list[UsageEvent]:
         """Return all usage as events. Their ids are the same each time a dead job's journal is read."""
         unreported: list[UsageEvent] = []
-        for (service, model), amount in sorted(self.amounts.items()):
+        for usage, amount in sorted(self.amounts.items()):
             # An amount that the vendor refused after it had left makes the sum negative.
-            estimate = max(0, min(amount, sum(amounts[service, model] for amounts in self.unconfirmed.values())))
+            estimate = max(0, min(amount, sum(amounts[usage] for amounts in self.unconfirmed.values())))
             for amount_part, estimated in ((amount - estimate, False), (estimate, True)):
-                for chunk in split_amount(service, amount_part):
+                for chunk in split_amount(usage[0], amount_part):
                     name = f"{self.name}-rest-{len(unreported)}"
-                    unreported.append(usage_event(name, service, model, chunk, at_s, estimated))
+                    unreported.append(usage_event(name, usage, chunk, at_s, estimated))
         return [*self.events.values(), *unreported]
 
     def apply_line(self, line: bytes) -> None:
@@ -164,7 +165,9 @@ class UnbilledUsage:
             case ["job", name, dict(job)]:
                 self.name, self.job = str(name), JournaledJob(**job)
             case ["will", int(socket), "stt" | "tts" as service, str(model), int(amount)]:
-                self._announced(socket, service, model, amount)
+                self._announced(socket, (service, model, ""), amount)
+            case ["will", int(socket), "stt" | "tts" as service, str(model), int(amount), str(participant)]:
+                self._announced(socket, (service, model, participant), amount)
             case ["sent", int(socket)]:
                 self.unconfirmed.pop(socket, None)
             case ["event", dict(event)]:
@@ -175,13 +178,13 @@ class UnbilledUsage:
             case _:
                 self.invalid_lines += 1
 
-    def _announced(self, socket: int, service: Service, model: str, amount: int) -> None:
-        self.amounts[service, model] += amount
-        self.unconfirmed.setdefault(socket, Counter())[service, model] += amount
+    def _announced(self, socket: int, usage: MeteredUsage, amount: int) -> None:
+        self.amounts[usage] += amount
+        self.unconfirmed.setdefault(socket, Counter())[usage] += amount
 
     def _event(self, event: UsageEvent) -> None:
         self.events[event.id] = event
-        self.amounts[event.service, event.model] -= event.amount
+        self.amounts[event.service, event.model, event.participant] -= event.amount
 
 
 def read_journal(lines: Iterable[bytes]) -> UnbilledUsage:

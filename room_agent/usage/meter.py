@@ -17,9 +17,9 @@ from typing import Any
 
 import aiohttp
 
-from room_agent.audio.stt_stream import message_callback
+from room_agent.audio.stt_stream import message_callback, speaker
 from room_agent.core.settings import stt_price_name
-from room_agent.usage.events import MAX_EVENTS, Service, UsageEvent, split_amount, usage_event
+from room_agent.usage.events import MAX_EVENTS, MeteredUsage, Service, UsageEvent, split_amount, usage_event
 from room_agent.usage.journal import UsageJournal
 from room_agent.usage.tts_characters import TtsCharacterCounts
 
@@ -37,29 +37,30 @@ class SpeechMeter:
         self._journal = journal
         # Two runs of one job must not share an id: the second run's amounts would count as repeats of the first's.
         self._name = f"speech-{uuid.uuid4().hex[:8]}"
-        self._pending: Counter[tuple[Service, str]] = Counter()
+        self._pending: Counter[MeteredUsage] = Counter()
         self._events: dict[str, UsageEvent] = {}
         self._sealed = self._sockets = 0
         self.audio_ms = 0
         self.characters = 0
 
-    def socket(self, service: Service, model: str) -> SpeechSocket:
-        """Return the meter of a new socket to a vendor."""
+    def socket(self, service: Service, model: str, participant: str = "") -> SpeechSocket:
+        """Return the meter of a new socket to a vendor, for the speech of one participant or of the agent."""
         self._sockets += 1
-        return SpeechSocket(self, self._journal, self._sockets, service, model)
+        return SpeechSocket(self, self._journal, self._sockets, (service, model, participant))
 
-    def count(self, service: Service, model: str, amount: int) -> None:
+    def count(self, usage: MeteredUsage, amount: int) -> None:
+        service = usage[0]
         if service == "stt":
             self.audio_ms += amount
         else:
             self.characters += amount
-        self._pending[service, model] += amount
+        self._add(usage, amount)
 
     def due(self) -> list[UsageEvent]:
         """Return every unbilled event, including the newest amounts."""
-        for (service, model), amount in sorted(self._pending.items()):
+        for usage, amount in sorted(self._pending.items()):
             if amount > 0 and len(self._events) < MAX_EVENTS:
-                self._seal(service, model, split_amount(service, amount)[0])
+                self._seal(usage, split_amount(usage[0], amount)[0])
         return list(self._events.values())
 
     def taken(self, ids: Iterable[str]) -> None:
@@ -83,7 +84,7 @@ class SpeechMeter:
         amounts = Counter(stt=0, tts=0)
         for event in self._events.values():
             amounts[event.service] += event.amount
-        for (service, _), amount in self._pending.items():
+        for (service, *_), amount in self._pending.items():
             # Negative where an amount was refused after its event was sealed; it is deducted from the next amounts.
             amounts[service] += max(amount, 0)
         return dict(amounts)
@@ -95,13 +96,19 @@ class SpeechMeter:
         if self._journal is not None:
             self._journal.close(self.settled)
 
-    def _seal(self, service: Service, model: str, amount: int) -> None:
+    def _add(self, usage: MeteredUsage, amount: int) -> None:
+        self._pending[usage] += amount
+        # A room may have thousands of participants one after another.
+        if not self._pending[usage]:
+            del self._pending[usage]
+
+    def _seal(self, usage: MeteredUsage, amount: int) -> None:
         self._sealed += 1
-        event = usage_event(f"{self._name}-{self._sealed}", service, model, amount, self._wall_clock())
+        event = usage_event(f"{self._name}-{self._sealed}", usage, amount, self._wall_clock())
         if self._journal is not None:
             self._journal.sealed(event)
         self._events[event.id] = event
-        self._pending[service, model] -= amount
+        self._add(usage, -amount)
 
 
 @dataclass(slots=True)
@@ -111,8 +118,7 @@ class SpeechSocket:
     meter: SpeechMeter
     journal: UsageJournal | None
     number: int
-    service: Service
-    model: str
+    usage: MeteredUsage
     _doubtful: bool = False
 
     def will_send(self, amount: int) -> None:
@@ -120,9 +126,9 @@ class SpeechSocket:
         if not amount:
             return
         if self.journal is not None:
-            self.journal.announced(self.number, self.service, self.model, amount)
+            self.journal.announced(self.number, self.usage, amount)
             self._doubtful = True
-        self.meter.count(self.service, self.model, amount)
+        self.meter.count(self.usage, amount)
 
     def sent(self, waiting_bytes: int) -> None:
         """Note that a send has returned. Bytes still buffered in this process do not count as sent."""
@@ -133,8 +139,8 @@ class SpeechSocket:
     def refused(self, amount: int) -> None:
         """Deduct an amount that is not charged: the vendor was gone, or refused it."""
         if self.journal is not None:
-            self.journal.announced(self.number, self.service, self.model, -amount)
-        self.meter.count(self.service, self.model, -amount)
+            self.journal.announced(self.number, self.usage, -amount)
+        self.meter.count(self.usage, -amount)
 
 
 class AudioDuration:
@@ -207,7 +213,7 @@ def metered_stt_session(meter: SpeechMeter) -> aiohttp.ClientSession:
             super().__init__(*args, **kwargs)
             query = self._response.url.query
             model = stt_price_name(query.get("model", ""), query.get("language", ""))
-            self._meter = meter.socket("stt", model)
+            self._meter = meter.socket("stt", model, speaker())
             self._duration = AudioDuration(int(query.get("sample_rate", "16000")), int(query.get("channels", "1")))
             self._on_message = message_callback()
 

@@ -80,11 +80,11 @@ async def test_a_newer_deployment_replaces_the_aggregator_and_an_older_router_do
     clients: tuple[AggregatorClient, AggregatorClient], records: CallRecordOutbox
 ) -> None:
     older, newer = clients
-    assert await older.reserve(intent("e1")) == 1_000
+    assert (await older.reserve(intent("e1"))).month_nanousd == 1_000
     assert not await runs_new_deployment()
 
     # The new deployment's first call finds the old aggregator, and ends it in order.
-    assert await newer.reserve(intent("e2")) == 2_000
+    assert (await newer.reserve(intent("e2"))).month_nanousd == 2_000
     assert await runs_new_deployment()
 
     # The old router's entries reach the new aggregator.

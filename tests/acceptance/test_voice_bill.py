@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from cluster.costs.reconcile import SpeechUsageTotals, backend_speech_totals
+from cluster.bill.reconcile import SpeechUsageTotals, backend_speech_totals
 from cluster.lab.emulator import Emulator, Fault
 from cluster.lab.emulator.core.content import RequestMessage
 from cluster.lab.emulator.engines import Engines

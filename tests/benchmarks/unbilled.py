@@ -9,6 +9,7 @@ from ray.serve import Application
 
 from cluster import app
 from cluster.backend.factory import CachedDirectory
+from routing.billing.bill import BillPage, BillQuery, Key
 from routing.models import Intent, RoomHeartbeat, Settlement, TenantTotals
 
 
@@ -35,6 +36,9 @@ class Unbilled:
             estimated_requests=0,
             by_model=(),
         )
+
+    async def bill(self, query: BillQuery, after: Key, limit: int) -> BillPage:
+        return BillPage(rows=(), next_key=None)
 
     async def beat(self, heartbeat: RoomHeartbeat) -> int:
         return 0

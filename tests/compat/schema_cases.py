@@ -48,6 +48,10 @@ include-path = "/v1/rooms"
 headers = { Authorization = "Bearer ${AGENT_KEY}" }
 
 [[operations]]
+include-path = "/v1/bill"
+headers = { Authorization = "Bearer ${ADMIN_KEY}" }
+
+[[operations]]
 include-path = "/v1/tenants/{tenant_id}/usage"
 headers = { Authorization = "Bearer ${ADMIN_KEY}" }
 """

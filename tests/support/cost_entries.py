@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 from cluster.costs.commit_log import CommitLog
 from cluster.costs.journal import Journal
-from cluster.costs.models import Knowledge
-from routing.models import CallRecord, FlushRow, Intent, Outcome, Settlement, Usage
+from cluster.costs.models import Knowledge, Receipt
+from routing.models import CallRecord, FlushRow, Intent, Outcome, Settlement, Spending, Usage
 
 
 def intent(event_id: str = "e1", **changes: Any) -> Intent:
@@ -50,6 +51,11 @@ def call_record(event_id: str = "e1", cost_nanousd: int = 600, **changes: Any) -
         "usage": Usage(input_tokens=10, output_tokens=1),
     }
     return CallRecord(**(values | changes))
+
+
+def month_spending(receipts: Iterable[Receipt]) -> list[int]:
+    """Return the month's nano-dollars of each receipt; -1 for a refusal."""
+    return [one.month_nanousd if isinstance(one, Spending) else -1 for one in receipts]
 
 
 async def spend(commit_log: CommitLog, event_id: str, cost_nanousd: int, **changes: Any) -> None:

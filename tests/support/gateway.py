@@ -15,6 +15,8 @@ from typing import Any
 import uvicorn
 from PIL import Image, ImageDraw
 
+from cluster.aggregator.shared_rates import SharedRates
+from cluster.bill.reader import read_bill
 from cluster.costs.commit_log import CommitLog
 from cluster.costs.journal import Journal
 from cluster.rooms.registry import RoomRegistry
@@ -33,11 +35,13 @@ from deployments.gateway.models import GatewaySettings, ModelHandles, RoutedAnsw
 from deployments.gateway.service import Gateway
 from deployments.model_replica import ModelReplica
 from deployments.routes import build_routes
+from routing.billing.bill import BillPage, BillQuery, Key
 from routing.breaker import BreakerSettings
 from routing.catalogue import Catalogue, load_catalogue
 from routing.errors import BudgetExceeded, RoomClosed, TenantUnknown
 from routing.fairness import FairnessSettings
-from routing.models import Delta, Directory, Intent, Passage, RoomHeartbeat, Settlement, Tenant, TenantTotals
+from routing.models import Delta, Directory, Intent, Passage, RoomHeartbeat, Settlement, Spending, Tenant, TenantTotals
+from routing.ratelimit import TakenRequests
 from routing.retry import RetrySettings
 from tests.support.scripted_replica import ScriptedReplica
 
@@ -92,9 +96,10 @@ class InProcessCluster:
         self.clock = time.time
         self.journal = Journal(path)
         self.rooms = RoomRegistry()
+        self.rates = SharedRates()
         self.recorder = CommitLog(self.journal, lambda: self.clock(), self.rooms.ends)
 
-    async def reserve(self, intent: Intent) -> int:
+    async def reserve(self, intent: Intent) -> Spending:
         (receipt,) = await self.recorder.write([intent])
         if isinstance(receipt, BudgetExceeded | RoomClosed):
             raise receipt
@@ -103,22 +108,29 @@ class InProcessCluster:
     async def settle(self, settlement: Settlement) -> None:
         await self.recorder.write([settlement])
 
-    async def record(self, entries: Sequence[Intent | Settlement]) -> int:
-        return max(receipt for receipt in await self.recorder.write(entries) if isinstance(receipt, int))
+    async def record(self, entries: Sequence[Intent | Settlement]) -> Spending:
+        receipts = [one for one in await self.recorder.write(entries) if isinstance(one, Spending)]
+        return max(receipts, key=lambda one: one.month_nanousd)
 
     async def totals(self, tenant_id: str) -> TenantTotals:
         return await self.recorder.totals(tenant_id)
 
-    async def beat(self, beat: RoomHeartbeat) -> int:
+    async def bill(self, query: BillQuery, after: Key, limit: int) -> BillPage:
+        return await asyncio.to_thread(read_bill, self.journal.path, query, after, limit)
+
+    async def beat(self, beat: RoomHeartbeat) -> Spending:
         if not self.rooms.beat(beat):
             raise RoomClosed
-        return self.recorder.spent_nanousd([beat.tenant_id])[beat.tenant_id]
+        return self.recorder.spent(beat.tenant_id, beat.room)
 
     async def close(self, room: str, job_id: str, opened_at_s: float) -> None:
         self.rooms.close(room, job_id, opened_at_s, self.clock())
 
     async def of(self, tenant_id: str) -> tuple[RoomHeartbeat, ...]:
         return self.rooms.of(tenant_id, self.clock())
+
+    async def exchange_rates(self, replica: str, taken: Sequence[TakenRequests]) -> Sequence[TakenRequests]:
+        return self.rates.exchange(replica, taken, self.clock())
 
     async def aclose(self) -> None:
         await self.recorder.aclose()

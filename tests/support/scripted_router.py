@@ -24,6 +24,8 @@ class ScriptedRouter:
     retry_after_s: str = "0"
     frame_delay_s: float = 0.0
     fps: float = 10.0
+    takes_participants: bool = True
+    participants: list[dict[str, str] | None] = field(default_factory=list)
     frames: list[dict[str, str]] = field(default_factory=list)
     heartbeats: list[dict[str, float]] = field(default_factory=list)
     opened: int = 0
@@ -75,7 +77,7 @@ class ScriptedRouter:
         self.opened += 1
         limits = {"frames_per_second": self.fps, "image_long_side_px": 640, "heartbeat_every_s": 0.1}
         body = {"token": f"token-{self.opened}", "expires_at": 0, "simulated": True, "limits": limits}
-        return web.json_response(body)
+        return web.json_response(body | {"takes_participants": self.takes_participants})
 
     async def _heartbeat(self, request: web.Request) -> web.Response:
         if (status := _next_status(self.heartbeat_statuses)) != 200:
@@ -83,6 +85,7 @@ class ScriptedRouter:
         heartbeat = await request.json()
         self.heartbeats.append(heartbeat["counters"])
         self.usage.extend(heartbeat.get("usage", []))
+        self.participants.append(heartbeat.get("participants"))
         token = request.headers["authorization"].removeprefix("Bearer ")
         accepted = [event["id"] for event in heartbeat.get("usage", [])]
         return web.json_response({"token": token, "taken": accepted, "budget": self.budget})

@@ -15,7 +15,7 @@ from livekit import api
 from rich.console import Console
 from rich.live import Live
 
-from cluster.costs import reconcile
+from cluster.bill import reconcile
 from cluster.lab.demo import live_table, voice_room
 from cluster.lab.demo.samples import UsageSample
 from cluster.lab.demo.summary import DemoRun, finish_demo

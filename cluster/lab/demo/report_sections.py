@@ -6,8 +6,9 @@ import base64
 import io
 from collections.abc import Mapping, Sequence
 
-from cluster.costs import reconcile
-from cluster.costs.reconcile import ReconciledTenant, SpeechRow, dollars
+from cluster.bill import reconcile
+from cluster.bill.money import dollars
+from cluster.bill.reconcile import ReconciledTenant, SpeechRow
 from cluster.lab.demo.contact_sheet import MAX_DRAWN, SheetFrame, caption, header, thumbnail
 from cluster.lab.demo.samples import Counters
 from cluster.lab.demo.voice_room import Conversation

@@ -12,10 +12,11 @@ from typing import Any
 
 from rich.console import Console
 
+from cluster.bill import reconcile
+from cluster.bill.money import dollars
+from cluster.bill.reconcile import ReconciledTenant, SpeechRow, SpeechUsageTotals
 from cluster.config.validate import check_file
-from cluster.costs import reconcile
 from cluster.costs.journal_reader import read_open_intents, read_settled_nanousd
-from cluster.costs.reconcile import ReconciledTenant, SpeechRow, SpeechUsageTotals, dollars
 from cluster.lab.demo import report_sections, results
 from cluster.lab.demo.report_sections import verdict
 from cluster.lab.demo.results import FrameEvidence, demo_run, frame_costs

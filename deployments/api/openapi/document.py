@@ -24,6 +24,7 @@ from deployments.api.openapi.responses import (
 )
 from deployments.api.openapi.responses_object import ResponseEvent, ResponseObject
 from deployments.api.openapi.room_responses import (
+    BillPageBody,
     FoundPassages,
     FrameDescription,
     HealthStatus,
@@ -33,7 +34,7 @@ from deployments.api.openapi.room_responses import (
     UsageTotals,
 )
 from deployments.api.responses.schemas import ResponsesRequest
-from deployments.api.room_schemas import Heartbeat, OpenRoom
+from deployments.api.room_schemas import Heartbeat, InvalidUsageItem, OpenRoom
 
 _REF = "#/components/schemas/{model}"
 ROOM, AGENT, ADMIN = "roomToken", "agentKey", "adminKey"
@@ -74,6 +75,7 @@ _KEYS = {
     ADMIN: ("A key of the administrators.", {}),
 }
 _KINDS: tuple[type[BaseModel], ...] = (
+    BillPageBody,
     ChatCompletion,
     ChatCompletionChunk,
     ChatRequest,
@@ -157,6 +159,17 @@ def header_parameters() -> list[dict[str, Any]]:
     ]
 
 
+def query_parameters(parameters: type[BaseModel]) -> list[dict[str, Any]]:
+    """Return the OpenAPI parameters of a route's query string; a list is given by several parameters of its name."""
+    schema = parameters.model_json_schema()
+    described = []
+    for name, field in schema["properties"].items():
+        if "$ref" in (items := field.get("items", {})):
+            field["items"] = schema["$defs"][items["$ref"].rpartition("/")[2]]
+        described.append({"name": name, "in": "query", "required": False, "schema": _without_null(field)})
+    return described
+
+
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     """Return the schema of a value that may be absent but not null, as a header's text cannot be."""
     kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
@@ -166,6 +179,8 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
 
 def _components(rules: Mapping[str, JsonSchema]) -> dict[str, Any]:
     _, schemas = models_json_schema([(kind, "validation") for kind in _KINDS], ref_template=_REF)
+    # Pydantic lists both results of the validator of a usage item; no body has this one.
+    del schemas["$defs"][InvalidUsageItem.__name__]
     for name, rule in rules.items():
         schemas["$defs"][name].setdefault("allOf", []).append(rule)
     return {

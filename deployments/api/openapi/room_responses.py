@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from deployments.api.openapi.responses import CompletionUsage, Count, ResponseBody, RoutingFacts
+from routing.billing.bill import Grouping
 
 
 class HealthStatus(ResponseBody):
@@ -33,6 +34,14 @@ class GrantedLimits(ResponseBody):
     max_frame_bytes: int
 
 
+class RoomBudget(ResponseBody):
+    """The tenant's tightest budget: the one of which the greatest share is spent."""
+
+    spent_nanousd: Count
+    limit_nanousd: Count
+    kind: Literal["monthly", "daily", "room"]
+
+
 class RoomGrant(ResponseBody):
     """An open room: its tenant, its limits, and the token for its other requests."""
 
@@ -42,11 +51,9 @@ class RoomGrant(ResponseBody):
     expires_at: float
     simulated: bool
     limits: GrantedLimits
-
-
-class RoomBudget(ResponseBody):
-    spent_nanousd: Count
-    limit_nanousd: Count
+    budget: RoomBudget | None
+    takes_participants: bool
+    """Whether heartbeats may name the participants of usage."""
 
 
 class SetAside(ResponseBody):
@@ -93,6 +100,30 @@ class TenantReport(UsageTotals):
     """A tenant's totals so far, and its open rooms."""
 
     rooms: list[OpenRoomCounters]
+
+
+class BillLine(ResponseBody):
+    """A sum of the bill; its cost is what was reported, estimated and corrected together."""
+
+    tenant_id: str
+    group: dict[str, str]
+    """The values of the grouping, such as `{"room": "tenant_acme_standup"}`."""
+    requests: Count
+    estimated_requests: int
+    """The requests whose cost is an estimate still; negative where a later month corrects those of an earlier one."""
+    usage: dict[str, int]
+    cost_nanousd: int
+    reported_nanousd: int
+    estimated_nanousd: int
+    corrections_nanousd: int
+
+
+class BillPageBody(ResponseBody):
+    """A page of the bill, and the cursor of the next one, null on the last page."""
+
+    by: list[Grouping]
+    rows: list[BillLine]
+    next_cursor: str | None
 
 
 class PassageRow(ResponseBody):

@@ -221,6 +221,8 @@ def _options(request: ResponsesRequest) -> dict[str, Any]:
         "reasoning_effort": reasoning.effort if reasoning else None,
         "service_tier": request.service_tier,
         "drop_params": request.drop_params,
+        "user": request.user,
+        "safety_identifier": request.safety_identifier,
     }
 
 

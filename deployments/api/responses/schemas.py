@@ -210,6 +210,7 @@ class ResponsesRequest(LenientBody):
     reasoning: ReasoningSettings | None = None
     service_tier: Literal["auto", "default", "flex", "priority"] | None = None
     user: Label | None = None
+    """The participant whose request it is, for the bill; else `safety_identifier` is."""
     safety_identifier: Label | None = None
     prompt_cache_key: Label | None = None
     drop_params: StrictBool | None = None

@@ -22,8 +22,10 @@ import ray
 import uvloop
 
 from cluster.aggregator.outbox import CostOutbox, SendEntries
-from cluster.aggregator.transport import CostTransport, TransportAddress, TransportServer
+from cluster.aggregator.transport import CostTransport, TransportAddress
+from cluster.aggregator.transport_server import TransportServer
 from cluster.costs.models import Entry, Receipt
+from routing.models import Spending
 from routing.process import configure_logs
 from tests.benchmarks.cores import cpu_s
 from tests.benchmarks.transport.peers import (
@@ -96,7 +98,7 @@ class ReceiptActor:
 async def commit(entries: Sequence[Entry]) -> list[Receipt]:
     """Return a receipt an entry after `COMMIT_S`, without a disk."""
     await asyncio.sleep(COMMIT_S)
-    return [1_000] * len(entries)
+    return [Spending(month_nanousd=1_000)] * len(entries)
 
 
 async def serve(name: str) -> None:

@@ -158,7 +158,7 @@ async def test_a_batch_that_fails_as_a_whole_raises(
 INVALID_NUMBERS = ["abc", "", True, [5], {}, math.nan, math.inf, -1, "-1", 10**400]
 
 
-@pytest.mark.parametrize("key", ["monthlyBudgetUsd", "requestsPerMinute"])
+@pytest.mark.parametrize("key", ["monthlyBudgetUsd", "dailyBudgetUsd", "roomBudgetUsd", "requestsPerMinute"])
 @pytest.mark.parametrize("value", INVALID_NUMBERS, ids=lambda value: str(value)[:9])
 async def test_an_invalid_number_is_rejected_by_its_key_and_type(
     key: str, value: Any, server: CannedServer, trpc: TrpcBackend
@@ -177,6 +177,22 @@ async def test_a_rate_of_zero_is_rejected_and_a_budget_of_zero_is_accepted(
     server.reply = result(monthlyBudgetUsd="0.00", requestsPerMinute="30")
     acme = await trpc.tenant("acme")
     assert (acme.budget_nanousd, acme.requests_per_minute) == (0, 30)
+
+
+async def test_a_tenants_budgets_and_its_time_zone_are_read(server: CannedServer, trpc: TrpcBackend) -> None:
+    server.reply = result(dailyBudgetUsd=1.5, roomBudgetUsd="0.25", timeZone="Asia/Kathmandu")
+    acme = await trpc.tenant("acme")
+    assert (acme.budget_nanousd, acme.daily_budget_nanousd, acme.room_budget_nanousd, acme.time_zone) == (
+        *(12_500_000_000, 1_500_000_000, 250_000_000),
+        "Asia/Kathmandu",
+    )
+
+
+@pytest.mark.parametrize("value", ["", "Mars/Olympus", "../../etc/passwd", 1, "/usr/share/zoneinfo/UTC"])
+async def test_an_unknown_time_zone_is_rejected(value: Any, server: CannedServer, trpc: TrpcBackend) -> None:
+    server.reply = result(timeZone=value)
+    with pytest.raises(BackendRefused, match="timeZone must be"):
+        await trpc.tenant("acme")
 
 
 async def test_an_invalid_tenant_does_not_replace_the_cached_one(server: CannedServer, trpc: TrpcBackend) -> None:

@@ -9,13 +9,14 @@ from collections.abc import AsyncIterator, Iterable
 
 import pytest
 
-from cluster.aggregator import transport as transport_module
+from cluster.aggregator import transport_server
 from cluster.aggregator.call_records import CallRecordOutbox
 from cluster.aggregator.client import AggregatorClient
 from cluster.aggregator.deployment import aggregator_settings
 from cluster.aggregator.handle import AggregatorHandle
 from cluster.aggregator.messages import unpack_records
-from cluster.aggregator.transport import TransportAddress, TransportServer
+from cluster.aggregator.transport import TransportAddress
+from cluster.aggregator.transport_server import TransportServer
 from cluster.config.settings import BackendSettings, CostSettings
 from cluster.costs.models import Entry, Receipt
 from routing.models import CallRecord
@@ -137,7 +138,7 @@ async def test_without_a_port_the_records_go_by_actor_calls(aggregator: Aggregat
 async def test_records_may_be_lost_where_a_replica_was_silent_before_its_connection_ended(
     aggregator: Aggregator, outbox: CallRecordOutbox, monkeypatch: pytest.MonkeyPatch, silent_s: float, lost: bool
 ) -> None:
-    monkeypatch.setattr(transport_module, "RECORDS_SILENT_S", silent_s)
+    monkeypatch.setattr(transport_server, "RECORDS_SILENT_S", silent_s)
     await outbox.aclose()
     async with asyncio.timeout(DEADLINE_S):
         assert await aggregator.ended.get() is lost

@@ -49,7 +49,7 @@ CHAT = ChatRequest.model_validate({"model": "simple", "messages": [{"role": "use
 HEADERS = FrameHeaders.model_validate({"captured_at": 1.0, "track": "TR_1"})
 VECTORS = EmbeddingRequest.model_validate({"input": list(TEXTS)})
 MOST_TOKENS = 64
-NOBODY = "http://127.0.0.1:9"
+CLOSED_PORT_URL = "http://127.0.0.1:9"
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Bench:
     without: dict[str, ModelReplica] = field(default_factory=dict)
     logged: dict[tuple[str, str], LoggedRequest] = field(default_factory=dict)
     """The vendor's log of a good answer, by model and kind of request."""
-    taught: UsageHistory = field(default_factory=UsageHistory)
+    good_answer_means: UsageHistory = field(default_factory=UsageHistory)
     """The means of good answers, with which each test begins."""
 
     @classmethod
@@ -73,30 +73,32 @@ class Bench:
                 emulator, ModelReplica(vendors(emulator), FAST, load_catalogue()), InProcessCluster(path / "journal.db")
             )
             bench.leaf.warm_up()
-            await bench.learn()
+            await bench.record_good_answers()
             yield bench
             for leaf in (bench.leaf, *bench.without.values()):
                 await leaf.aclose()
             await bench.cluster.aclose()
 
-    async def learn(self) -> None:
+    async def record_good_answers(self) -> None:
         """Let each model answer each kind of request once."""
         for route in ROUTES:
             for model in (route.model, route.after):
-                self.leaf._calls._history = self.taught
-                async with gateway(self, (model,), Timers()) as (asked, _):
-                    await ended(asked, route.how)
+                self.leaf._calls._history = self.good_answer_means
+                async with gateway(self, (model,), Timers()) as (router, _):
+                    await ended(router, route.how)
                 self.logged[model, route.how] = self.emulator.journal[-1]
 
     def leaf_without(self, vendor: str) -> ModelReplica:
         """Return clients of which one vendor's port is closed."""
         if vendor not in self.without:
-            self.without[vendor] = ModelReplica(vendors(self.emulator, **{vendor: NOBODY}), FAST, load_catalogue())
+            self.without[vendor] = ModelReplica(
+                vendors(self.emulator, **{vendor: CLOSED_PORT_URL}), FAST, load_catalogue()
+            )
         return self.without[vendor]
 
     async def fresh(self) -> Bench:
         """Return the bench with no fault planned, both journals empty and the means of good answers alone."""
-        self.leaf._calls._history = copy.deepcopy(self.taught)
+        self.leaf._calls._history = copy.deepcopy(self.good_answer_means)
         self.emulator.faults.clear()
         self.emulator.journal.clear()
         for table in ("open_events", "settled"):
@@ -148,7 +150,7 @@ async def gateway(
     leaves = ModelHandles(vision=leaf, llm=leaf, embeddings=leaf)
     settings = replace(settings, **changes)
     router = Gateway(settings, CATALOGUE, KEYS, leaves, bench.cluster, Tenants(), rng=random.Random(7))
-    router._meter._history = copy.deepcopy(bench.taught)
+    router._meter._history = copy.deepcopy(bench.good_answer_means)
     yield router, bench.cluster
 
 
@@ -181,30 +183,30 @@ class Ended:
 
 async def ended(gateway: Gateway, how: str) -> Ended:
     """Send a request and return its outcome."""
-    heard: list[str] = []
+    received: list[str] = []
     try:
         if how == "embedding":
             embeddings, cost_nanousd = await gateway.embed(await gateway.admit(TOKEN, "embeddings"), VECTORS)
             assert len(set(embeddings.vectors)) == 2
             return Ended(how="stop", model=embeddings.model, cost_nanousd=cost_nanousd)
-        answered = await answer(gateway, how, heard)
+        answered = await answer(gateway, how, received)
     except RayroomError as error:
-        return Ended(how=type(error), text="".join(heard))
-    said = answered.answer
-    return Ended(how=said.finish, text=said.text, model=said.model, cost_nanousd=answered.cost_nanousd)
+        return Ended(how=type(error), text="".join(received))
+    final = answered.answer
+    return Ended(how=final.finish, text=final.text, model=final.model, cost_nanousd=answered.cost_nanousd)
 
 
-async def answer(gateway: Gateway, how: str, heard: list[str]) -> RoutedAnswer:
-    """Return the answer; the deltas of a stream are appended to `heard`, also where it breaks."""
+async def answer(gateway: Gateway, how: str, received: list[str]) -> RoutedAnswer:
+    """Return the answer; the deltas of a stream are appended to `received`, also where it breaks."""
     if how == "frame":
         return await gateway.frame(await gateway.admit(TOKEN, "vision"), HEADERS, PICTURE)
     if how == "whole":
         return await chat(gateway, TOKEN, CHAT)
     async for piece in await chat_stream(gateway, TOKEN, CHAT):
         if isinstance(piece, RoutedAnswer):
-            assert piece.answer.text == "".join(heard)
+            assert piece.answer.text == "".join(received)
             return piece
-        heard.append(piece.text)
+        received.append(piece.text)
     raise AssertionError("a stream ended without its bill")
 
 

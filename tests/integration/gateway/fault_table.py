@@ -28,7 +28,7 @@ class Bill(Enum):
     """The cost of an attempt, and whether the bill marks it as an estimate."""
 
     NOTHING = "nothing"
-    TOLD = "what the vendor counted"
+    REPORTED = "the usage that the vendor reported"
     NEAR = "an estimate that differs from the vendor's log by at most a tenth"
     PROMPT = "an estimate of the input and the thinking, of which the vendor logged nothing or more"
 
@@ -124,12 +124,12 @@ SPOKEN: Table = (
     ALWAYS
     | LATER
     | {
-        "refusal": answer(Fault(refusal="refused"), "refusal", Bill.TOLD),
-        "the vendor's filter": answer(Fault(refusal="filtered"), "refusal", Bill.TOLD),
-        "an empty answer": answer(Fault(empty=True), "stop", Bill.TOLD),
+        "refusal": answer(Fault(refusal="refused"), "refusal", Bill.REPORTED),
+        "the vendor's filter": answer(Fault(refusal="filtered"), "refusal", Bill.REPORTED),
+        "an empty answer": answer(Fault(empty=True), "stop", Bill.REPORTED),
         "no usage": answer(Fault(untold_usage=True), "stop", Bill.NEAR),
         "no usage of an empty answer": answer(Fault(untold_usage=True, empty=True), "stop", Bill.NEAR),
-        "cached tokens": answer(Fault(extras=Extras(cached_tokens=300)), "stop", Bill.TOLD),
+        "cached tokens": answer(Fault(extras=Extras(cached_tokens=300)), "stop", Bill.REPORTED),
     }
 )
 
@@ -178,9 +178,9 @@ LUNA, HAIKU, FLASH = "gpt-6-luna", "claude-haiku-5-5", "gemini-3.5-flash-lite"
 OPENAI: Table = {
     "quota": final(Fault(status=429, code="insufficient_quota"), ProviderQuota),
     "billing limit": final(Fault(status=429, code="billing_hard_limit_reached"), ProviderQuota),
-    "tokens written to the cache": answer(Fault(extras=Extras(cache_write_5m_tokens=40)), "stop", Bill.TOLD),
-    "another service tier": answer(Fault(served_tier="priority"), "stop", Bill.TOLD),
-    "a call of a tool that nobody offered": answer(Fault(foreign_tool=True), "tool_calls", Bill.TOLD),
+    "tokens written to the cache": answer(Fault(extras=Extras(cache_write_5m_tokens=40)), "stop", Bill.REPORTED),
+    "another service tier": answer(Fault(served_tier="priority"), "stop", Bill.REPORTED),
+    "a call of a tool that nobody offered": answer(Fault(foreign_tool=True), "tool_calls", Bill.REPORTED),
 }
 # The count of the first chunk has no output in it.
 USAGE_FIRST: Table = {"usage in the first chunk alone": answer(Fault(usage_first=True), "stop", Bill.NEAR)}
@@ -193,7 +193,7 @@ GEMINI: Table = {
     "quota": final(Fault(status=429, code="GenerateRequestsPerDayPerProjectPerModel-FreeTier"), ProviderQuota),
     # Its chunks are large, and the vendor counts the one that did not arrive whole.
     "reset in the body": passing(Fault(reset_after_bytes=20), ProviderUnreachable, Bill.PROMPT),
-    "a wrong key, said as 400": final(Fault(status=400, code="API_KEY_INVALID"), ProviderAuth),
+    "a wrong key, reported as 400": final(Fault(status=400, code="API_KEY_INVALID"), ProviderAuth),
 }
 HOWS = {"whole": WHOLE, "streamed": STREAMED, "frame": WHOLE}
 ROUTES = [

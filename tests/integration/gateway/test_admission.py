@@ -73,7 +73,7 @@ async def call_without_a_body(app: FastAPI, path: str, token: str) -> tuple[bool
     return read, statuses[0]
 
 
-async def test_an_admission_names_the_payer_and_the_tenants_standing(gateway: Gateway) -> None:
+async def test_an_admission_has_the_billing_context_and_the_tenants_rate(gateway: Gateway) -> None:
     admission = await gateway.admit(token_of(SLOW), "vision")
     billing = admission.billing
     assert (billing.tenant.tenant_id, billing.room, billing.service) == ("slow", SLOW, "vision")

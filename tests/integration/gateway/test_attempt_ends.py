@@ -37,23 +37,23 @@ from routing.models import (
     Usage,
 )
 from routing.retry import RetrySettings
-from tests.integration.gateway.attempt_bench import (
-    ASKED,
+from tests.integration.gateway.attempts_in_memory import (
     CATALOGUE,
     FLASH,
     LUNA,
+    MESSAGES,
     MIXED,
     SOL,
     TIMEOUTS,
-    TOLD,
-    Book,
-    Desk,
+    USAGE,
+    AttemptRunner,
+    CostsInMemory,
     Plan,
     Vendors,
     cost,
-    expected,
-    most,
-    order,
+    expected_usage,
+    largest_usage,
+    routed_request,
 )
 from tests.support.gateway import SIMULATED, jpeg
 
@@ -69,41 +69,41 @@ async def swept() -> None:
 @contextmanager
 def no_unretrieved_error() -> Iterator[None]:
     """Fail where an error was never retrieved, and reached the loop's exception handler."""
-    said: list[dict[str, Any]] = []
+    unretrieved: list[dict[str, Any]] = []
     loop = asyncio.get_running_loop()
-    loop.set_exception_handler(lambda _, context: said.append(context))
+    loop.set_exception_handler(lambda _, context: unretrieved.append(context))
     yield
     gc.collect()
     loop.set_exception_handler(None)
-    assert said == []
+    assert unretrieved == []
 
 
-def nothing_remains(desk: Desk) -> bool:
+def nothing_remains(runner: AttemptRunner) -> bool:
     """Return whether every stream is closed; also check that no task is left and each intent is settled once."""
-    desk.book.lines()
+    runner.costs.bill()
     left = asyncio.all_tasks() - {asyncio.current_task()}
     assert left == set(), left
-    return desk.vendors.open == 0
+    return runner.vendors.open == 0
 
 
-def whole(desk: Desk) -> Awaitable[object]:
-    return desk.answer(order(LUNA, FLASH, stronger=(SOL,)))
+def whole(runner: AttemptRunner) -> Awaitable[object]:
+    return runner.answer(routed_request(LUNA, FLASH, stronger=(SOL,)))
 
 
-def streamed(desk: Desk) -> Awaitable[object]:
-    return desk.streamed(order(LUNA, FLASH))
+def streamed(runner: AttemptRunner) -> Awaitable[object]:
+    return runner.streamed(routed_request(LUNA, FLASH))
 
 
-@pytest.mark.parametrize("ask", [whole, streamed])
-async def test_a_caller_may_leave_at_any_moment(ask: Callable[[Desk], Awaitable[object]]) -> None:
+@pytest.mark.parametrize("send", [whole, streamed])
+async def test_a_caller_may_leave_at_any_moment(send: Callable[[AttemptRunner], Awaitable[object]]) -> None:
     """Cancel one turn of the loop later each time, until the request ends before."""
     for turns in range(200):
         plans: dict[str, list[Plan]] = {
-            LUNA: [(0.0, ProviderOverloaded()), (0.0, 0.0, "...", "", TOLD)] * 2,
-            SOL: [("the", "figures", TOLD)],
+            LUNA: [(0.0, ProviderOverloaded()), (0.0, 0.0, "...", "", USAGE)] * 2,
+            SOL: [("the", "figures", USAGE)],
         }
-        desk = Desk(Vendors(plans))
-        call = asyncio.ensure_future(ask(desk))
+        runner = AttemptRunner(Vendors(plans))
+        call = asyncio.ensure_future(send(runner))
         for _ in range(turns):
             await asyncio.sleep(0)
         if call.done():
@@ -112,86 +112,90 @@ async def test_a_caller_may_leave_at_any_moment(ask: Callable[[Desk], Awaitable[
         await asyncio.wait({call})
         for _ in range(20):
             await asyncio.sleep(0)
-        assert call.cancelled() and nothing_remains(desk)
-    assert 10 < turns < 199 and nothing_remains(desk)
+        assert call.cancelled() and nothing_remains(runner)
+    assert 10 < turns < 199 and nothing_remains(runner)
 
 
 async def test_a_probe_whose_caller_leaves_makes_room_for_another() -> None:
     brief = BreakerSettings(failures=1, open_s=0.01, jitter_share=0.0)
     once = RetrySettings(tries_of_target=1)
-    desk = Desk(Vendors({LUNA: [(ProviderOverloaded(),), (9.0,), ("well", TOLD)]}), retries=once, breakers=brief)
+    runner = AttemptRunner(
+        Vendors({LUNA: [(ProviderOverloaded(),), (9.0,), ("well", USAGE)]}), retries=once, breakers=brief
+    )
     with pytest.raises(ProviderOverloaded):
-        await desk.streamed(order(LUNA))
+        await runner.streamed(routed_request(LUNA))
     await asyncio.sleep(0.02)
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(desk.streamed(order(LUNA)), 0.05)
-    assert isinstance((await desk.streamed(order(LUNA)))[-1], RoutedAnswer)
+        await asyncio.wait_for(runner.streamed(routed_request(LUNA)), 0.05)
+    assert isinstance((await runner.streamed(routed_request(LUNA)))[-1], RoutedAnswer)
 
 
-async def test_a_journal_that_takes_the_whole_time_leaves_none_to_ask_a_vendor_in() -> None:
-    desk = Desk(Vendors({}), Book(reserve_s=0.3))
+async def test_a_journal_that_takes_the_whole_time_leaves_none_for_a_vendor() -> None:
+    runner = AttemptRunner(Vendors({}), CostsInMemory(reserve_s=0.3))
     with pytest.raises(CostsUnavailable):
-        await desk.answer(order(LUNA, timeouts=replace(TIMEOUTS, total_s=0.4)))
-    assert desk.vendors.asks == [] and desk.book.lines() == [(LUNA, 0, False)]
+        await runner.answer(routed_request(LUNA, timeouts=replace(TIMEOUTS, total_s=0.4)))
+    assert runner.vendors.requests == [] and runner.costs.bill() == [(LUNA, 0, False)]
 
 
-@pytest.mark.parametrize("ask", [whole, streamed])
-async def test_a_settlement_that_fails_says_that_a_vendor_was_called(ask: Callable[[Desk], Awaitable[object]]) -> None:
-    desk = Desk(Vendors({LUNA: [("hello", TOLD)]}), Book(settles=False))
+@pytest.mark.parametrize("send", [whole, streamed])
+async def test_a_failed_settlements_error_states_that_a_vendor_was_called(
+    send: Callable[[AttemptRunner], Awaitable[object]],
+) -> None:
+    runner = AttemptRunner(Vendors({LUNA: [("hello", USAGE)]}), CostsInMemory(settles=False))
     with pytest.raises(CostsUnavailable, match="A vendor was called") as failed:
-        await ask(desk)
+        await send(runner)
     assert failed.value.facts == {"vendor_called": True} and failed.value.retry_after_s == 1.0
 
 
-async def test_a_settlement_that_fails_after_no_vendor_was_called_says_so() -> None:
-    desk = Desk(Vendors({LUNA: [(Overloaded(),)]}), Book(settles=False))
+async def test_a_failed_settlements_error_states_that_no_vendor_was_called() -> None:
+    runner = AttemptRunner(Vendors({LUNA: [(Overloaded(),)]}), CostsInMemory(settles=False))
     with pytest.raises(CostsUnavailable, match="no vendor was called"):
-        await desk.answer(order(LUNA))
+        await runner.answer(routed_request(LUNA))
 
 
 async def test_a_vendors_request_carries_the_id_of_its_event() -> None:
-    desk = Desk(Vendors({LUNA: [("hello", TOLD)] * 2}))
-    await desk.answer(order(LUNA))
-    await desk.streamed(order(LUNA))
-    assert [asked.event_id for asked in desk.vendors.asks] == list(desk.book.intents)
+    runner = AttemptRunner(Vendors({LUNA: [("hello", USAGE)] * 2}))
+    await runner.answer(routed_request(LUNA))
+    await runner.streamed(routed_request(LUNA))
+    assert [request.event_id for request in runner.vendors.requests] == list(runner.costs.intents)
 
 
 async def test_a_vendor_has_no_more_time_than_the_journal_left() -> None:
-    desk = Desk(Vendors({LUNA: [("hello", TOLD)]}), Book(reserve_s=0.1))
-    await desk.answer(order(LUNA, timeouts=replace(TIMEOUTS, total_s=0.5)))
-    assert 0.2 < desk.vendors.asks[0].timeout_s <= 0.4
+    runner = AttemptRunner(Vendors({LUNA: [("hello", USAGE)]}), CostsInMemory(reserve_s=0.1))
+    await runner.answer(routed_request(LUNA, timeouts=replace(TIMEOUTS, total_s=0.5)))
+    assert 0.2 < runner.vendors.requests[0].timeout_s <= 0.4
 
 
 async def test_a_first_token_has_no_more_time_than_the_whole_request() -> None:
-    desk, began_s = Desk(Vendors({LUNA: [(9.0,)]})), time.monotonic()
+    runner, began_s = AttemptRunner(Vendors({LUNA: [(9.0,)]})), time.monotonic()
     with pytest.raises(ProviderTimeout):
-        await desk.streamed(order(LUNA, timeouts=replace(TIMEOUTS, total_s=0.3)))
-    assert time.monotonic() - began_s < 0.5 and nothing_remains(desk)
+        await runner.streamed(routed_request(LUNA, timeouts=replace(TIMEOUTS, total_s=0.3)))
+    assert time.monotonic() - began_s < 0.5 and nothing_remains(runner)
 
 
 @pytest.mark.parametrize("refusal", [BudgetExceeded(), CostsUnavailable(), Overloaded()])
-async def test_a_strong_model_that_may_not_be_asked_leaves_the_weak_answer(refusal: RayroomError) -> None:
-    desk = Desk(Vendors({LUNA: [("...", TOLD)]}), Book(refusals=[None, refusal]))
-    answered = await desk.answer(order(LUNA, stronger=(SOL,)))
+async def test_a_strong_model_that_may_not_be_called_leaves_the_weak_answer(refusal: RayroomError) -> None:
+    runner = AttemptRunner(Vendors({LUNA: [("...", USAGE)]}), CostsInMemory(refusals=[None, refusal]))
+    answered = await runner.answer(routed_request(LUNA, stronger=(SOL,)))
     assert answered.answer.text == "..." and answered.decision.tier is Tier.SIMPLE
     assert answered.decision.reasons == ("short", "escalated: empty", f"kept: {refusal.code}")
-    assert answered.cost_nanousd == cost(LUNA, TOLD) and desk.vendors.asked == [LUNA]
+    assert answered.cost_nanousd == cost(LUNA, USAGE) and runner.vendors.called_models == [LUNA]
 
 
 @pytest.mark.parametrize("words", [10, 200])
-async def test_a_whole_answer_without_usage_is_billed_by_its_text_and_by_no_more_than_was_asked_for(words: int) -> None:
+async def test_a_whole_answer_without_usage_is_billed_by_its_text_and_by_no_more_than_was_requested(words: int) -> None:
     text = "word " * words
-    desk = Desk(Vendors({LUNA: [(text, None)]}))
-    await desk.answer(order(LUNA))
-    usage = expected(LUNA, desk.vendors.asks[0])
+    runner = AttemptRunner(Vendors({LUNA: [(text, None)]}))
+    await runner.answer(routed_request(LUNA))
+    usage = expected_usage(LUNA, runner.vendors.requests[0])
     usage = replace(usage, output_tokens=min(64, UsageMeans().tokens_of(len(text))))
-    assert desk.book.lines() == [(LUNA, cost(LUNA, usage), True)]
+    assert runner.costs.bill() == [(LUNA, cost(LUNA, usage), True)]
 
 
 async def test_vectors_without_usage_are_billed_by_the_text_and_the_pixels_that_were_sent() -> None:
-    desk = Desk(Vendors({}))
-    asked = replace(
-        order(MIXED),
+    runner = AttemptRunner(Vendors({}))
+    request = replace(
+        routed_request(MIXED),
         messages=(
             Message(
                 role="user",
@@ -199,35 +203,35 @@ async def test_vectors_without_usage_are_billed_by_the_text_and_the_pixels_that_
             ),
         ),
     )
-    _, cost_nanousd = await desk.embed(asked)
-    usage = expected(MIXED, desk.vendors.asks[0])
-    assert usage.image_px == FRAME_PX and desk.book.lines() == [(MIXED, cost(MIXED, usage), True)]
+    _, cost_nanousd = await runner.embed(request)
+    usage = expected_usage(MIXED, runner.vendors.requests[0])
+    assert usage.image_px == FRAME_PX and runner.costs.bill() == [(MIXED, cost(MIXED, usage), True)]
     assert cost_nanousd == cost(MIXED, usage) > 300_000
 
 
-async def test_a_unit_that_has_no_price_is_billed_at_what_was_set_aside_and_loses_no_answer() -> None:
-    desk = Desk(Vendors({LUNA: [("hello", Usage(input_tokens=9, audio_ms=700))]}))
-    answered = await desk.answer(order(LUNA))
-    reserved = most(LUNA, desk.vendors.asks[0])
-    assert answered.answer.text == "hello" and desk.book.lines() == [(LUNA, cost(LUNA, reserved), True)]
+async def test_a_unit_without_a_price_is_billed_at_the_reserved_amount_and_loses_no_answer() -> None:
+    runner = AttemptRunner(Vendors({LUNA: [("hello", Usage(input_tokens=9, audio_ms=700))]}))
+    answered = await runner.answer(routed_request(LUNA))
+    reserved = largest_usage(LUNA, runner.vendors.requests[0])
+    assert answered.answer.text == "hello" and runner.costs.bill() == [(LUNA, cost(LUNA, reserved), True)]
 
 
 async def test_an_attempt_that_ends_in_a_bug_of_ours_is_not_free() -> None:
-    desk = Desk(Vendors({LUNA: [(KeyError("no such row"),)]}))
+    runner = AttemptRunner(Vendors({LUNA: [(KeyError("no such row"),)]}))
     with pytest.raises(KeyError):
-        await desk.answer(order(LUNA))
-    assert desk.book.lines() == [(LUNA, cost(LUNA, expected(LUNA, desk.vendors.asks[0])), True)]
+        await runner.answer(routed_request(LUNA))
+    assert runner.costs.bill() == [(LUNA, cost(LUNA, expected_usage(LUNA, runner.vendors.requests[0])), True)]
 
 
-async def test_what_came_before_a_stream_failed_is_heard() -> None:
-    vendors, heard = Vendors({LUNA: [("a", "b", "c", ProviderTruncated())]}), []
+async def test_text_before_a_stream_failed_is_received() -> None:
+    vendors, received = Vendors({LUNA: [("a", "b", "c", ProviderTruncated())]}), []
     with pytest.raises(ProviderTruncated):
         async for delta in coalesce(vendors.stream(ModelRequest(model=LUNA)), window_s=9.0):
-            heard.append(delta.text)
-    assert "".join(heard) == "abc"
+            received.append(delta.text)
+    assert "".join(received) == "abc"
 
 
-async def test_a_vendor_that_fails_while_it_is_let_go_troubles_nobody() -> None:
+async def test_a_vendor_that_fails_while_its_stream_is_closed_raises_nothing() -> None:
     async def stubborn() -> AsyncGenerator[Delta, None]:
         yield Delta(text="a")
         try:
@@ -244,7 +248,7 @@ async def test_a_vendor_that_fails_while_it_is_let_go_troubles_nobody() -> None:
 
 async def test_a_leaf_whose_stream_is_closed_has_closed_its_vendors() -> None:
     leaf = ModelReplica(SIMULATED, SimulationSettings(speed=50), CATALOGUE)
-    deltas = leaf.stream(ModelRequest(model=LUNA, messages=ASKED))
+    deltas = leaf.stream(ModelRequest(model=LUNA, messages=MESSAGES))
     await anext(deltas)
     await deltas.aclose()
     assert asyncio.all_tasks() == {asyncio.current_task()}
@@ -253,7 +257,7 @@ async def test_a_leaf_whose_stream_is_closed_has_closed_its_vendors() -> None:
 
 async def test_a_simulated_stream_ends_with_its_time_though_each_piece_has_a_task_of_its_own() -> None:
     vendor = SimulatedProvider(SimulationSettings(speed=1_000))
-    deltas = vendor.stream(CATALOGUE.get(LUNA), ModelRequest(model=LUNA, messages=ASKED, timeout_s=0.1))
+    deltas = vendor.stream(CATALOGUE.get(LUNA), ModelRequest(model=LUNA, messages=MESSAGES, timeout_s=0.1))
     assert (await asyncio.create_task(anext(deltas))).text
     await asyncio.sleep(0.15)
     with pytest.raises(ProviderTimeout):
@@ -262,32 +266,32 @@ async def test_a_simulated_stream_ends_with_its_time_though_each_piece_has_a_tas
 
 async def test_a_first_token_later_than_the_models_p99_moves_on_to_the_next_model_and_only_then() -> None:
     timeouts = replace(TIMEOUTS, first_token_least_s=0.05)
-    plans: dict[str, list[Plan]] = {LUNA: [(9.0,), (0.2, "late", TOLD)], FLASH: [("hello", TOLD)]}
-    desk = Desk(Vendors(plans), first_token_p99_s={LUNA: 0.1})
+    plans: dict[str, list[Plan]] = {LUNA: [(9.0,), (0.2, "late", USAGE)], FLASH: [("hello", USAGE)]}
+    runner = AttemptRunner(Vendors(plans), first_token_p99_s={LUNA: 0.1})
     began_s = time.monotonic()
-    *_, answered = await desk.streamed(order(LUNA, FLASH, timeouts=timeouts))
+    *_, answered = await runner.streamed(routed_request(LUNA, FLASH, timeouts=timeouts))
     assert isinstance(answered, RoutedAnswer) and answered.answer.text == "hello" and time.monotonic() - began_s < 2.0
     # No other model can follow the last one, so it has its whole time.
-    *_, answered = await desk.streamed(order(LUNA, timeouts=timeouts))
+    *_, answered = await runner.streamed(routed_request(LUNA, timeouts=timeouts))
     assert isinstance(answered, RoutedAnswer) and answered.answer.text == "late"
-    assert desk.vendors.asked == [LUNA, FLASH, LUNA] and nothing_remains(desk)
+    assert runner.vendors.called_models == [LUNA, FLASH, LUNA] and nothing_remains(runner)
 
 
 async def test_a_model_whose_breaker_is_open_is_none_to_move_on_to() -> None:
     timeouts = replace(TIMEOUTS, first_token_least_s=0.05)
-    plans: dict[str, list[Plan]] = {FLASH: [(ProviderOverloaded(),)], LUNA: [(0.2, "late", TOLD)]}
+    plans: dict[str, list[Plan]] = {FLASH: [(ProviderOverloaded(),)], LUNA: [(0.2, "late", USAGE)]}
     once, breakers = RetrySettings(tries_of_target=1), BreakerSettings(failures=1)
-    desk = Desk(Vendors(plans), first_token_p99_s={LUNA: 0.1}, retries=once, breakers=breakers)
+    runner = AttemptRunner(Vendors(plans), first_token_p99_s={LUNA: 0.1}, retries=once, breakers=breakers)
     with pytest.raises(ProviderOverloaded):
-        await desk.streamed(order(FLASH))
-    *_, answered = await desk.streamed(order(LUNA, FLASH, timeouts=timeouts))
+        await runner.streamed(routed_request(FLASH))
+    *_, answered = await runner.streamed(routed_request(LUNA, FLASH, timeouts=timeouts))
     assert isinstance(answered, RoutedAnswer) and answered.answer.text == "late"
 
 
 async def test_a_model_that_is_later_than_its_published_p99_is_waited_for_longer_the_next_time() -> None:
     timeouts = replace(TIMEOUTS, first_token_least_s=0.05)
-    plans: dict[str, list[Plan]] = {LUNA: [(9.0,), (0.5, "late", TOLD)], FLASH: [("hello", TOLD)]}
-    desk = Desk(Vendors(plans), first_token_p99_s={LUNA: 0.4})
+    plans: dict[str, list[Plan]] = {LUNA: [(9.0,), (0.5, "late", USAGE)], FLASH: [("hello", USAGE)]}
+    runner = AttemptRunner(Vendors(plans), first_token_p99_s={LUNA: 0.4})
     for text in ("hello", "late"):
-        *_, answered = await desk.streamed(order(LUNA, FLASH, timeouts=timeouts))
+        *_, answered = await runner.streamed(routed_request(LUNA, FLASH, timeouts=timeouts))
         assert isinstance(answered, RoutedAnswer) and answered.answer.text == text

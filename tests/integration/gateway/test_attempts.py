@@ -56,16 +56,16 @@ class Scripted(ModelReplica):
     def __init__(self, steps: Steps) -> None:
         super().__init__(SIMULATED, FAST, load_catalogue())
         self.steps = steps
-        self.asked: list[str] = []
+        self.called_models: list[str] = []
         self.closed = 0
 
-    async def answer(self, ask: ModelRequest) -> Answer:
-        deltas = [delta async for delta in self.stream(ask)]
+    async def answer(self, request: ModelRequest) -> Answer:
+        deltas = [delta async for delta in self.stream(request)]
         text = "".join(delta.text for delta in deltas)
-        return Answer(text=text, model=ask.model, finish="stop", usage=deltas[-1].usage, simulated=True)
+        return Answer(text=text, model=request.model, finish="stop", usage=deltas[-1].usage, simulated=True)
 
-    async def stream(self, ask: ModelRequest) -> AsyncGenerator[Delta, None]:
-        self.asked.append(ask.model)
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
+        self.called_models.append(request.model)
         step = self.steps.pop(0)
         if isinstance(step, Exception):
             raise step
@@ -78,115 +78,117 @@ class Scripted(ModelReplica):
                 raise ProviderTruncated()
         finally:
             self.closed += 1
-        yield Delta(finish="stop", usage=None if step == "untold" else Usage(input_tokens=10, output_tokens=2))
+        yield Delta(finish="stop", usage=None if step == "no usage" else Usage(input_tokens=10, output_tokens=2))
 
 
-class Asked:
+class ScriptedGateway:
     """A gateway over a script, and its journal."""
 
     def __init__(self, gateway: Gateway, cluster: InProcessCluster, leaf: Scripted) -> None:
         self.gateway, self.cluster, self.leaf = gateway, cluster, leaf
 
     async def bill(self) -> list[tuple[object, object, object]]:
-        """Return each attempt's outcome, cost and whether it is an estimate."""
-        return [(row["outcome"], row["cost_nanousd"], row["estimated"]) for row in await self.cluster.events()]
+        """Return each attempt's outcome, cost and whether it is an estimate; None for an attempt that has not ended."""
+        return [(row["outcome"], row.get("cost_nanousd"), row.get("estimated")) for row in await self.cluster.events()]
 
 
 @pytest.fixture
-async def asked(tmp_path: Path) -> AsyncIterator[Asked]:
+async def scripted(tmp_path: Path) -> AsyncIterator[ScriptedGateway]:
     """A gateway that tries each model once."""
     leaf = Scripted([])
     async with gateway_in_process(tmp_path, leaf=leaf, llm=LLM, retries=ONCE) as (gateway, cluster):
-        yield Asked(gateway, cluster, leaf)
+        yield ScriptedGateway(gateway, cluster, leaf)
 
 
 @pytest.fixture
-async def patient(tmp_path: Path) -> AsyncIterator[Asked]:
+async def retrying(tmp_path: Path) -> AsyncIterator[ScriptedGateway]:
     """A gateway that tries a model twice before it goes on to the next."""
     leaf = Scripted([])
     async with gateway_in_process(tmp_path, leaf=leaf, llm=LLM, retries=TWICE) as (gateway, cluster):
-        yield Asked(gateway, cluster, leaf)
+        yield ScriptedGateway(gateway, cluster, leaf)
 
 
-async def heard(asked: Asked, token: RoomToken) -> list[Delta | RoutedAnswer]:
-    pieces = await chat_stream(asked.gateway, token, HELLO)
+async def stream_pieces(scripted: ScriptedGateway, token: RoomToken) -> list[Delta | RoutedAnswer]:
+    pieces = await chat_stream(scripted.gateway, token, HELLO)
     return [piece async for piece in pieces]
 
 
-async def test_an_answer_costs_what_its_usage_costs(asked: Asked, token: RoomToken) -> None:
-    asked.leaf.steps = ["hello you"]
-    answered = await chat(asked.gateway, token, HELLO)
+async def test_an_answer_costs_what_its_usage_costs(scripted: ScriptedGateway, token: RoomToken) -> None:
+    scripted.leaf.steps = ["hello you"]
+    answered = await chat(scripted.gateway, token, HELLO)
     assert (answered.attempts, answered.cost_nanousd, answered.decision.targets) == (1, 2_000, (LUNA, FLASH))
-    assert await asked.bill() == [("ok", 2_000, 0)]
+    assert await scripted.bill() == [("ok", 2_000, 0)]
 
 
 @pytest.mark.parametrize("error", [ProviderOverloaded(), ProviderTimeout(), ProviderAuth(), ProviderTruncated()])
 async def test_a_failed_attempt_falls_back_and_is_billed_if_the_vendor_may_have_charged(
-    asked: Asked, token: RoomToken, error: ProviderOverloaded
+    scripted: ScriptedGateway, token: RoomToken, error: ProviderOverloaded
 ) -> None:
-    asked.leaf.steps = [error, "hello"]
-    answered = await chat(asked.gateway, token, HELLO)
-    failed, succeeded = await asked.bill()
-    assert asked.leaf.asked == [LUNA, FLASH] and answered.attempts == 2
+    scripted.leaf.steps = [error, "hello"]
+    answered = await chat(scripted.gateway, token, HELLO)
+    failed, succeeded = await scripted.bill()
+    assert scripted.leaf.called_models == [LUNA, FLASH] and answered.attempts == 2
     assert failed[0] == "error" and (failed[1] != 0) == (failed[2] == 1) == error.billable
     assert answered.cost_nanousd == int(str(failed[1])) + int(str(succeeded[1]))
 
 
-async def test_when_every_target_failed_the_last_error_is_told(asked: Asked, token: RoomToken) -> None:
-    asked.leaf.steps = [ProviderOverloaded(), ProviderTimeout()]
+async def test_when_every_target_failed_the_last_error_is_raised(scripted: ScriptedGateway, token: RoomToken) -> None:
+    scripted.leaf.steps = [ProviderOverloaded(), ProviderTimeout()]
     with pytest.raises(ProviderTimeout):
-        await chat(asked.gateway, token, HELLO)
-    assert len(await asked.bill()) == 2
+        await chat(scripted.gateway, token, HELLO)
+    assert len(await scripted.bill()) == 2
 
 
-async def test_a_lost_replica_is_asked_again_once_and_both_attempts_are_billed(
-    patient: Asked, token: RoomToken
+async def test_a_lost_replica_is_called_again_once_and_both_attempts_are_billed(
+    retrying: ScriptedGateway, token: RoomToken
 ) -> None:
-    patient.leaf.steps = [ReplicaLost(), "hello"]
-    await chat(patient.gateway, token, HELLO)
-    lost, answered = await patient.bill()
-    assert patient.leaf.asked == [LUNA, LUNA]
+    retrying.leaf.steps = [ReplicaLost(), "hello"]
+    await chat(retrying.gateway, token, HELLO)
+    lost, answered = await retrying.bill()
+    assert retrying.leaf.called_models == [LUNA, LUNA]
     assert lost[0] == "error" and lost[2] == 1 and lost[1] and answered == ("ok", 2_000, 0)
 
 
-async def test_a_failing_target_is_asked_again_before_the_next_one(patient: Asked, token: RoomToken) -> None:
-    patient.leaf.steps = [ProviderOverloaded(), ProviderOverloaded(), "hello"]
-    answered = await chat(patient.gateway, token, HELLO)
-    assert patient.leaf.asked == [LUNA, LUNA, FLASH] and answered.attempts == 3
+async def test_a_failing_target_is_called_again_before_the_next_one(
+    retrying: ScriptedGateway, token: RoomToken
+) -> None:
+    retrying.leaf.steps = [ProviderOverloaded(), ProviderOverloaded(), "hello"]
+    answered = await chat(retrying.gateway, token, HELLO)
+    assert retrying.leaf.called_models == [LUNA, LUNA, FLASH] and answered.attempts == 3
 
 
 @pytest.mark.parametrize("error", [ProviderQuota(), ProviderAuth(), ProviderRefused(vendor_status=404)])
-async def test_an_error_that_waiting_does_not_mend_is_not_retried(
-    patient: Asked, token: RoomToken, error: ProviderQuota
+async def test_a_permanent_error_is_not_retried(
+    retrying: ScriptedGateway, token: RoomToken, error: ProviderQuota
 ) -> None:
-    patient.leaf.steps = [error, "hello"]
-    await chat(patient.gateway, token, HELLO)
-    assert patient.leaf.asked == [LUNA, FLASH]
+    retrying.leaf.steps = [error, "hello"]
+    await chat(retrying.gateway, token, HELLO)
+    assert retrying.leaf.called_models == [LUNA, FLASH]
 
 
-async def test_a_target_that_keeps_failing_is_left_alone_until_its_breaker_lets_a_probe_through(
-    asked: Asked, token: RoomToken
+async def test_a_target_that_keeps_failing_gets_no_request_while_its_breaker_is_open(
+    scripted: ScriptedGateway, token: RoomToken
 ) -> None:
     for _ in range(5):
-        asked.leaf.steps += [ProviderOverloaded(), "hello"]
-    asked.leaf.steps.append("hello")
+        scripted.leaf.steps += [ProviderOverloaded(), "hello"]
+    scripted.leaf.steps.append("hello")
     for _ in range(6):
-        await chat(asked.gateway, token, HELLO)
-    assert asked.leaf.asked == [LUNA, FLASH] * 5 + [FLASH]
+        await chat(scripted.gateway, token, HELLO)
+    assert scripted.leaf.called_models == [LUNA, FLASH] * 5 + [FLASH]
 
 
-async def test_when_every_breaker_is_open_the_caller_is_told_when_to_come_back_and_nothing_is_billed(
-    asked: Asked, token: RoomToken
+async def test_when_every_breaker_is_open_the_caller_gets_retry_after_and_nothing_is_billed(
+    scripted: ScriptedGateway, token: RoomToken
 ) -> None:
-    asked.leaf.steps = [ProviderOverloaded() for _ in range(10)]
+    scripted.leaf.steps = [ProviderOverloaded() for _ in range(10)]
     for _ in range(5):
         with pytest.raises(ProviderOverloaded):
-            await chat(asked.gateway, token, HELLO)
-    billed = len(await asked.bill())
+            await chat(scripted.gateway, token, HELLO)
+    billed = len(await scripted.bill())
     with pytest.raises(ProviderOverloaded) as refused:
-        await chat(asked.gateway, token, HELLO)
+        await chat(scripted.gateway, token, HELLO)
     assert 0 < (refused.value.retry_after_s or 0) <= 6 and refused.value.status == 503
-    assert len(asked.leaf.asked) == len(await asked.bill()) == billed == 10
+    assert len(scripted.leaf.called_models) == len(await scripted.bill()) == billed == 10
 
 
 AUTO = ChatRequest.model_validate({"messages": [{"role": "user", "content": "What is on it?"}]})
@@ -194,95 +196,99 @@ AUTO = ChatRequest.model_validate({"messages": [{"role": "user", "content": "Wha
 
 @pytest.mark.parametrize("weak", ["...", "I cannot read the text in this image."])
 async def test_an_answer_that_shows_the_cheap_model_failed_is_given_by_the_strong_one_and_both_are_billed(
-    asked: Asked, token: RoomToken, weak: str
+    scripted: ScriptedGateway, token: RoomToken, weak: str
 ) -> None:
-    asked.leaf.steps = [weak, "Quarterly figures."]
-    answered = await chat(asked.gateway, token, AUTO)
-    costs = [int(str(cost)) for _, cost, _ in await asked.bill()]
-    assert asked.leaf.asked == [LUNA, SOL] and answered.answer.text == "Quarterly figures. "
+    scripted.leaf.steps = [weak, "Quarterly figures."]
+    answered = await chat(scripted.gateway, token, AUTO)
+    costs = [int(str(cost)) for _, cost, _ in await scripted.bill()]
+    assert scripted.leaf.called_models == [LUNA, SOL] and answered.answer.text == "Quarterly figures. "
     assert answered.decision.tier is Tier.COMPLEX and answered.decision.reasons[-1].startswith("escalated: ")
     assert answered.cost_nanousd == sum(costs) and answered.attempts == len(costs) == 2
 
 
 async def test_a_strong_model_that_fails_leaves_the_weak_answer_and_its_own_bill(
-    asked: Asked, token: RoomToken
+    scripted: ScriptedGateway, token: RoomToken
 ) -> None:
-    asked.leaf.steps = ["...", ProviderTimeout()]
-    answered = await chat(asked.gateway, token, AUTO)
+    scripted.leaf.steps = ["...", ProviderTimeout()]
+    answered = await chat(scripted.gateway, token, AUTO)
     assert answered.answer.text == "... " and answered.decision.reasons[-1] == "kept: provider_timeout"
-    assert answered.cost_nanousd == sum(int(str(cost)) for _, cost, _ in await asked.bill())
+    assert answered.cost_nanousd == sum(int(str(cost)) for _, cost, _ in await scripted.bill())
 
 
-async def test_a_request_for_the_simple_tier_is_not_escalated(asked: Asked, token: RoomToken) -> None:
-    asked.leaf.steps = ["..."]
-    answered = await chat(asked.gateway, token, HELLO)
-    assert answered.answer.text == "... " and asked.leaf.asked == [LUNA]
+async def test_a_request_for_the_simple_tier_is_not_escalated(scripted: ScriptedGateway, token: RoomToken) -> None:
+    scripted.leaf.steps = ["..."]
+    answered = await chat(scripted.gateway, token, HELLO)
+    assert answered.answer.text == "... " and scripted.leaf.called_models == [LUNA]
 
 
-async def test_a_full_queue_is_said_at_once_and_costs_nothing(asked: Asked, token: RoomToken) -> None:
-    asked.leaf.steps = [Overloaded(retry_after_s=1.0)]
+async def test_a_full_queue_is_refused_at_once_and_costs_nothing(scripted: ScriptedGateway, token: RoomToken) -> None:
+    scripted.leaf.steps = [Overloaded(retry_after_s=1.0)]
     with pytest.raises(Overloaded):
-        await chat(asked.gateway, token, HELLO)
-    assert await asked.bill() == [("error", 0, 0)]
+        await chat(scripted.gateway, token, HELLO)
+    assert await scripted.bill() == [("error", 0, 0)]
 
 
 @pytest.mark.parametrize("streamed", [True, False])
-async def test_usage_the_vendor_did_not_tell_is_estimated_and_never_nothing(
-    asked: Asked, token: RoomToken, streamed: bool
+async def test_usage_the_vendor_did_not_report_is_estimated_and_never_zero(
+    scripted: ScriptedGateway, token: RoomToken, streamed: bool
 ) -> None:
-    asked.leaf.steps = ["untold"]
-    await (heard(asked, token) if streamed else chat(asked.gateway, token, HELLO))
-    ((outcome, cost, estimated),) = await asked.bill()
+    scripted.leaf.steps = ["no usage"]
+    await (stream_pieces(scripted, token) if streamed else chat(scripted.gateway, token, HELLO))
+    ((outcome, cost, estimated),) = await scripted.bill()
     assert outcome == "ok" and cost and estimated == 1
 
 
-async def test_a_stream_is_durable_before_its_last_piece_leaves(asked: Asked, token: RoomToken) -> None:
-    asked.leaf.steps = ["hello you"]
-    pieces = await chat_stream(asked.gateway, token, HELLO)
+async def test_a_stream_is_durable_before_its_last_piece_leaves(scripted: ScriptedGateway, token: RoomToken) -> None:
+    scripted.leaf.steps = ["hello you"]
+    pieces = await chat_stream(scripted.gateway, token, HELLO)
     async for piece in pieces:
-        settled = [outcome for outcome, _, _ in await asked.bill()]
+        settled = [outcome for outcome, _, _ in await scripted.bill()]
         assert settled == (["ok"] if isinstance(piece, RoutedAnswer) else [None])
 
 
-async def test_a_stream_falls_back_before_its_first_piece_and_never_after(asked: Asked, token: RoomToken) -> None:
-    asked.leaf.steps = [ProviderOverloaded(), "hello"]
-    assert isinstance((await heard(asked, token))[-1], RoutedAnswer)
-    asked.leaf.steps = ["cut", "hello"]
+async def test_a_stream_falls_back_before_its_first_piece_and_never_after(
+    scripted: ScriptedGateway, token: RoomToken
+) -> None:
+    scripted.leaf.steps = [ProviderOverloaded(), "hello"]
+    assert isinstance((await stream_pieces(scripted, token))[-1], RoutedAnswer)
+    scripted.leaf.steps = ["cut", "hello"]
     with pytest.raises(ProviderTruncated):
-        await heard(asked, token)
-    assert asked.leaf.steps == ["hello"]
-    assert (await asked.bill())[-1][0] == "error" and (await asked.bill())[-1][1]
+        await stream_pieces(scripted, token)
+    assert scripted.leaf.steps == ["hello"]
+    assert (await scripted.bill())[-1][0] == "error" and (await scripted.bill())[-1][1]
 
 
-async def test_a_first_piece_that_does_not_come_in_time_falls_back(asked: Asked, token: RoomToken) -> None:
-    asked.leaf.steps = ["!", "hello"]
-    answered = (await heard(asked, token))[-1]
+async def test_a_first_piece_that_does_not_come_in_time_falls_back(scripted: ScriptedGateway, token: RoomToken) -> None:
+    scripted.leaf.steps = ["!", "hello"]
+    answered = (await stream_pieces(scripted, token))[-1]
     assert isinstance(answered, RoutedAnswer) and answered.attempts == 2
-    assert asked.leaf.asked == [LUNA, FLASH] and asked.leaf.closed == 2
+    assert scripted.leaf.called_models == [LUNA, FLASH] and scripted.leaf.closed == 2
 
 
 @pytest.mark.parametrize("streamed", [True, False])
-async def test_a_caller_who_leaves_ends_the_attempt_and_owes_what_was_produced(
-    asked: Asked, token: RoomToken, streamed: bool
+async def test_a_caller_who_leaves_ends_the_attempt_and_is_billed_an_estimate(
+    scripted: ScriptedGateway, token: RoomToken, streamed: bool
 ) -> None:
-    asked.leaf.steps = ["one two three!"] if streamed else ["!"]
-    call = asyncio.create_task(heard(asked, token) if streamed else chat(asked.gateway, token, HELLO))
+    scripted.leaf.steps = ["one two three!"] if streamed else ["!"]
+    call = asyncio.create_task(stream_pieces(scripted, token) if streamed else chat(scripted.gateway, token, HELLO))
     await asyncio.sleep(0.1)
     call.cancel()
     await asyncio.wait({call})
-    ((outcome, cost, estimated),) = await asked.bill()
-    assert call.cancelled() and asked.leaf.closed == 1
+    ((outcome, cost, estimated),) = await scripted.bill()
+    assert call.cancelled() and scripted.leaf.closed == 1
     assert outcome == "cancelled" and cost and estimated == 1
 
 
-async def test_a_stream_cancelled_before_its_first_token_costs_its_input_alone(asked: Asked, token: RoomToken) -> None:
-    asked.leaf.steps = ["!", "!"]
-    for asking in (heard(asked, token), chat(asked.gateway, token, HELLO)):
-        call = asyncio.create_task(asking)
+async def test_a_stream_cancelled_before_its_first_token_costs_its_input_alone(
+    scripted: ScriptedGateway, token: RoomToken
+) -> None:
+    scripted.leaf.steps = ["!", "!"]
+    for pending in (stream_pieces(scripted, token), chat(scripted.gateway, token, HELLO)):
+        call = asyncio.create_task(pending)
         await asyncio.sleep(0.1)
         call.cancel()
         await asyncio.wait({call})
-    (_, streamed, estimated), (_, whole, _) = await asked.bill()
+    (_, streamed, estimated), (_, whole, _) = await scripted.bill()
     (luna,) = [row for row in load_catalogue().prices.rows if row.model == LUNA]
     answer = luna.cost_nanousd(Usage(output_tokens=round(UsageMeans().visible_tokens)))
     assert streamed and int(str(whole)) - int(str(streamed)) == answer and estimated == 1

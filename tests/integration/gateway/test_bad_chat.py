@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import httpx2
 import openai
 import pytest
 
@@ -19,8 +18,7 @@ from deployments.api.chat_messages import MAX_IMAGES
 from deployments.api.chat_schemas import MAX_MESSAGES
 from deployments.common.settings import ServiceSettings, VendorSettings
 from deployments.gateway.service import Gateway
-from deployments.routes import build_routes
-from tests.support.credentials import Bearer, room_token
+from tests.support.credentials import Bearer
 from tests.support.gateway import InProcessCluster, gateway_in_process, jpeg
 
 VENDORS = ("openai", "anthropic", "gemini", "voyage")
@@ -49,7 +47,7 @@ async def gateway_and_cluster(tmp_path: Path, emulator: Emulator) -> AsyncIterat
         yield both
 
 
-def said(*parts: Any) -> dict[str, Any]:
+def user_message(*parts: Any) -> dict[str, Any]:
     return {"messages": [{"role": "user", "content": list(parts)}]}
 
 
@@ -101,8 +99,8 @@ BAD: dict[str, tuple[dict[str, Any], Expected]] = {
     "null content": ({"messages": [{"role": "user", "content": None}]}, wrong("messages.0.content")),
     "a number for content": ({"messages": [*USER, {"role": "user", "content": 7}]}, wrong("messages.1.content")),
     "an empty turn": ({"messages": [{"role": "user", "content": " "}]}, wrong("messages")),
-    "no parts": (said(), wrong("messages")),
-    "65 parts": (said(*[{"type": "text", "text": "x"}] * 65), wrong("messages.0.content")),
+    "no parts": (user_message(), wrong("messages")),
+    "65 parts": (user_message(*[{"type": "text", "text": "x"}] * 65), wrong("messages.0.content")),
     "no role": ({"messages": [{"content": "Hello"}]}, wrong("messages.0.role")),
     "an unknown role": ({"messages": [{"role": "robot", "content": "Hello"}]}, wrong("messages.0.role")),
     "a function's answer": (
@@ -114,21 +112,27 @@ BAD: dict[str, tuple[dict[str, Any], Expected]] = {
         wrong("messages.1.tool_call_id"),
     ),
     "1,000 tools": ({"tools": [{"type": "function", "function": FUNCTION}] * 1_000}, wrong("tools")),
-    "an unknown part": (said({"type": "video_url"}), wrong("messages.0.content.0.type")),
+    "an unknown part": (user_message({"type": "video_url"}), wrong("messages.0.content.0.type")),
     "sound in a part": (
-        said({"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}),
+        user_message({"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}),
         wrong("messages.0.content.0.type"),
     ),
-    "a part that is a text": (said("Hello"), wrong("messages.0.content.0")),
-    "a text part without its text": (said({"type": "text"}), wrong("messages.0.content.0")),
-    "an image part without its image": (said({"type": "image_url", "text": "x"}), wrong("messages.0.content.0")),
-    "an image that is its own url": (said({"type": "image_url", "image_url": JPEG}), wrong(URL.removesuffix(".url"))),
-    "an image by http": (said(image("http://example.com/x.jpg")), wrong(URL)),
-    "an image by https": (said(image("https://example.com/x.jpg")), wrong(URL)),
-    "an image from the disk": (said(image("file:///etc/passwd")), wrong(URL)),
-    "a PNG cut short": (said(image(PNG)), wrong(URL)),
-    "an image that is no base64": (said(image("data:image/jpeg;base64,?")), wrong(URL)),
-    "nine images": (said(*[image(JPEG)] * (MAX_IMAGES + 1)), wrong("messages")),
+    "a part that is a text": (user_message("Hello"), wrong("messages.0.content.0")),
+    "a text part without its text": (user_message({"type": "text"}), wrong("messages.0.content.0")),
+    "an image part without its image": (
+        user_message({"type": "image_url", "text": "x"}),
+        wrong("messages.0.content.0"),
+    ),
+    "an image that is its own url": (
+        user_message({"type": "image_url", "image_url": JPEG}),
+        wrong(URL.removesuffix(".url")),
+    ),
+    "an image by http": (user_message(image("http://example.com/x.jpg")), wrong(URL)),
+    "an image by https": (user_message(image("https://example.com/x.jpg")), wrong(URL)),
+    "an image from the disk": (user_message(image("file:///etc/passwd")), wrong(URL)),
+    "a PNG cut short": (user_message(image(PNG)), wrong(URL)),
+    "an image that is no base64": (user_message(image("data:image/jpeg;base64,?")), wrong(URL)),
+    "nine images": (user_message(*[image(JPEG)] * (MAX_IMAGES + 1)), wrong("messages")),
     "200,000 tokens in one text": (
         {"messages": [{"role": "user", "content": "word " * 200_000}]},
         wrong("messages.0.content"),
@@ -178,7 +182,7 @@ def assert_refused(response: httpx.Response, expected: Expected) -> None:
 
 
 @pytest.mark.parametrize("name", BAD)
-async def test_a_bad_request_is_refused_by_name_asks_no_vendor_and_costs_nothing(
+async def test_a_bad_request_is_refused_by_name_calls_no_vendor_and_costs_nothing(
     name: str, http: httpx.AsyncClient, bearer: Bearer, cluster: InProcessCluster, emulator: Emulator
 ) -> None:
     change, expected = BAD[name]
@@ -189,7 +193,7 @@ async def test_a_bad_request_is_refused_by_name_asks_no_vendor_and_costs_nothing
 
 
 @pytest.mark.parametrize("name", BODIES)
-async def test_a_body_that_is_no_request_is_refused_asks_no_vendor_and_costs_nothing(
+async def test_a_body_that_is_no_request_is_refused_calls_no_vendor_and_costs_nothing(
     name: str, http: httpx.AsyncClient, bearer: Bearer, cluster: InProcessCluster, emulator: Emulator
 ) -> None:
     body, expected = BODIES[name]
@@ -203,15 +207,15 @@ async def test_a_retired_model_is_refused_with_its_successors_name(http: httpx.A
     assert error["successor"] == "claude-sonnet-5-5" and "claude-sonnet-5-5" in error["message"]
 
 
-async def test_a_refusal_repeats_nothing_of_what_was_said(http: httpx.AsyncClient, bearer: Bearer) -> None:
+async def test_a_refusal_repeats_no_text_of_the_request(http: httpx.AsyncClient, bearer: Bearer) -> None:
     secret = "the launch code is 7291"
-    for change in (said({"type": secret}), said(image(secret)), {"n": secret}, {"messages": secret}):
+    for change in (user_message({"type": secret}), user_message(image(secret)), {"n": secret}, {"messages": secret}):
         response = await http.post("/v1/chat/completions", json={"messages": USER} | change, headers=bearer())
         assert response.status_code == 400 and secret not in response.text
 
 
 NEUTRAL: dict[str, dict[str, Any]] = {
-    "what says how it is anyhow": {
+    "the default of each field": {
         "n": 1,
         "top_p": 1.0,
         "frequency_penalty": 0,
@@ -224,7 +228,7 @@ NEUTRAL: dict[str, dict[str, Any]] = {
         "service_tier": "auto",
         "stream": False,
     },
-    "tools there are none of": {"tools": [], "tool_choice": "auto", "parallel_tool_calls": True, "functions": []},
+    "empty lists of tools": {"tools": [], "tool_choice": "auto", "parallel_tool_calls": True, "functions": []},
     "null for all that may be null": dict.fromkeys(
         ("n", "top_p", "seed", "stop", "tools", "response_format", "logit_bias", "stream", "stream_options", "user"),
         None,
@@ -241,7 +245,7 @@ NEUTRAL: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", NEUTRAL)
-async def test_what_changes_no_answer_is_taken(
+async def test_a_field_that_changes_no_answer_is_accepted(
     name: str, http: httpx.AsyncClient, bearer: Bearer, emulator: Emulator
 ) -> None:
     body = {"model": "auto", "messages": USER} | NEUTRAL[name]
@@ -250,14 +254,13 @@ async def test_what_changes_no_answer_is_taken(
     assert [seen.prompt_tokens for seen in emulator.journal] == [1]
 
 
-async def test_an_answer_is_sent_back_with_the_next_turn_just_as_it_came(gateway: Gateway, emulator: Emulator) -> None:
-    transport = httpx2.ASGITransport(build_routes(gateway))
-    http = httpx2.AsyncClient(transport=transport, base_url="http://router")
+async def test_an_answer_is_sent_back_with_the_next_turn_just_as_it_came(
+    client: openai.AsyncOpenAI, emulator: Emulator
+) -> None:
     messages: list[Any] = [*USER]
-    async with openai.AsyncOpenAI(api_key=room_token(), base_url="http://router/v1", http_client=http) as client:
-        for _ in range(2):
-            answer = await client.chat.completions.create(model="simple", messages=messages)
-            messages += [answer.choices[0].message, *USER]
+    for _ in range(2):
+        answer = await client.chat.completions.create(model="simple", messages=messages)
+        messages += [answer.choices[0].message, *USER]
     first, second = emulator.journal
     assert second.prompt_tokens == 2 * first.prompt_tokens + first.completion_tokens
 

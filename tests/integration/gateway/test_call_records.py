@@ -16,7 +16,7 @@ from routing.capabilities import effort_of, thinking_tokens
 from routing.chat import ChatOptions, Message, Tool
 from routing.errors import ProviderError, ProviderRefused, ProviderUnconnected
 from routing.models import CallRecord, EmbedRequest, ModelRequest, Usage
-from tests.integration.gateway.fault_bench import CATALOGUE, NOBODY, charged, is_near, price_of, vendors
+from tests.integration.gateway.fault_bench import CATALOGUE, CLOSED_PORT_URL, charged, is_near, price_of, vendors
 from tests.integration.providers.connected_adapters import wait_until
 from tests.support.gateway import FAST
 
@@ -82,7 +82,7 @@ class Bench:
             async for _ in deltas:
                 pass
 
-    async def learn(self, request: ModelRequest, fault: Fault | None = None) -> None:
+    async def record_good_answer(self, request: ModelRequest, fault: Fault | None = None) -> None:
         """Let the model answer once, so that the means of its answers are known."""
         self.emulator.plan(fault or Fault())
         await self.send("answer", request)
@@ -128,7 +128,7 @@ async def test_an_answer_that_breaks_is_billed_within_a_tenth_of_what_the_vendor
     broken: str, chunks: int, method: str, api: str, bench: Bench
 ) -> None:
     request = REQUESTS[api]
-    await bench.learn(request)
+    await bench.record_good_answer(request)
     bench.emulator.plan(BREAKS[broken](chunks))
     with pytest.raises(ProviderError) as failed:
         await bench.send(method, request)
@@ -143,11 +143,11 @@ async def test_an_answer_that_breaks_is_billed_within_a_tenth_of_what_the_vendor
 
 @EACH_API
 @EACH_METHOD
-async def test_a_caller_who_leaves_owes_what_the_vendor_has_made_until_then(
+async def test_a_caller_who_leaves_is_billed_for_the_tokens_generated_until_then(
     api: str, method: str, bench: Bench
 ) -> None:
     request = REQUESTS[api]
-    await bench.learn(request)
+    await bench.record_good_answer(request)
     bench.emulator.plan(Fault(stall_after_chunks=2, stall_s=9.0))
     call = asyncio.create_task(bench.send(method, request))
     await wait_until(lambda: len(bench.emulator.journal) == 2 and bench.emulator.journal[-1].sent_tokens > 1)
@@ -166,7 +166,7 @@ async def test_the_cached_part_of_a_cut_answer_is_never_billed_at_the_full_price
     api: str, method: str, bench: Bench
 ) -> None:
     request = REQUESTS[api]
-    await bench.learn(request)
+    await bench.record_good_answer(request)
     bench.emulator.plan(Fault(cut_after_chunks=2, extras=Extras(cached_tokens=9_000)))
     with pytest.raises(ProviderError):
         await bench.send(method, request)
@@ -186,7 +186,7 @@ async def test_a_request_that_never_left_is_recorded_as_free(bench: Bench) -> No
 
 async def test_a_vendor_that_cannot_be_reached_costs_nothing() -> None:
     async with Emulator().running() as emulator:
-        bench = bench_of(emulator, vendors(emulator, gemini=NOBODY))
+        bench = bench_of(emulator, vendors(emulator, gemini=CLOSED_PORT_URL))
         with pytest.raises(ProviderUnconnected):
             await bench.send("answer", chat(FLASH))
         assert [(record.cost_nanousd, record.estimated) for record in bench.added] == [(0, False)]

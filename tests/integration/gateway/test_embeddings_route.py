@@ -1,4 +1,4 @@
-"""Embeddings as OpenAI's clients ask for them: many inputs, token ids, sizes and encodings."""
+"""Embeddings as OpenAI's clients request them: many inputs, token ids, sizes and encodings."""
 
 from __future__ import annotations
 

@@ -57,9 +57,9 @@ def is_billed(bench: Bench, route: Route, bill: Bill, row: Row, seen: LoggedRequ
     if bill is Bill.NOTHING:
         return (model, cost_nanousd, estimated) == (route.model, 0, 0)
     assert seen is not None
-    if bill is Bill.TOLD:
-        told = price_of(route.model).cost_nanousd(charged(seen), seen.service_tier)
-        return (model, cost_nanousd, estimated) == (route.model, told, 0)
+    if bill is Bill.REPORTED:
+        charged_nanousd = price_of(route.model).cost_nanousd(charged(seen), seen.service_tier)
+        return (model, cost_nanousd, estimated) == (route.model, charged_nanousd, 0)
     expected = charged(seen) if bill is Bill.NEAR else prompt_of(bench.logged[route.model, route.how])
     return (model, estimated) == (route.model, 1) and is_near(cost_nanousd, route.model, expected)
 
@@ -72,38 +72,38 @@ def are_billed(bench: Bench, route: Route, bill: Bill, rows: list[Row]) -> bool:
 
 
 @EVERY_FAULT
-async def test_without_another_target_a_fault_ends_as_its_row_says(route: Route, name: str, bench: Bench) -> None:
+async def test_without_another_target_a_fault_ends_as_its_row_states(route: Route, name: str, bench: Bench) -> None:
     case = route.table[name]
     async with faulty(bench, route, case) as (gateway, cluster):
         end = await ended(gateway, route.how)
         events, outcomes = await written(cluster), {str(row["outcome"]) for row in await cluster.events()}
-    asked = [seen.model for seen in bench.emulator.journal]
+    called_models = [seen.model for seen in bench.emulator.journal]
     assert end.how == case.ends and outcomes == {"error" if isinstance(case.ends, type) else "ok"}
-    assert asked == [route.model] * (case.calls if case.fault else 0)
+    assert called_models == [route.model] * (case.calls if case.fault else 0)
     assert len(events) == case.calls and are_billed(bench, route, case.bill, events), events
     assert end.cost_nanousd in (None, sum(int(str(cost)) for _, cost, _ in events))
 
 
 @WITH_ONE_LEFT
-async def test_another_target_answers_what_the_first_cannot_and_both_are_billed(
+async def test_another_target_answers_where_the_first_fails_and_both_are_billed(
     route: Route, name: str, bench: Bench
 ) -> None:
     case = route.table[name]
-    called = calls(case, True)
+    failed_calls = calls(case, True)
     async with faulty(bench, route, case, route.after) as (gateway, cluster):
         end = await ended(gateway, route.how)
         events = await written(cluster)
-    asked = [seen.model for seen in bench.emulator.journal]
-    failed, answered = events[:called], events[called:]
+    called_models = [seen.model for seen in bench.emulator.journal]
+    failed, answered = events[:failed_calls], events[failed_calls:]
     assert are_billed(bench, route, case.bill, failed), events
     if case.falls_back:
-        told = price_of(route.after).cost_nanousd(charged(bench.emulator.journal[-1]))
+        charged_nanousd = price_of(route.after).cost_nanousd(charged(bench.emulator.journal[-1]))
         assert end.how == "stop" and end.model == route.after
-        assert asked == [route.model] * (called if case.fault else 0) + [route.after]
-        assert answered == [(route.after, told, 0)]
+        assert called_models == [route.model] * (failed_calls if case.fault else 0) + [route.after]
+        assert answered == [(route.after, charged_nanousd, 0)]
         assert end.cost_nanousd == sum(int(str(cost)) for _, cost, _ in events)
     else:
-        assert (end.how, asked, answered) == (case.ends, [route.model] * called, [])
+        assert (end.how, called_models, answered) == (case.ends, [route.model] * failed_calls, [])
 
 
 def with_a_picture(model: str) -> EmbeddingRequest:
@@ -121,7 +121,7 @@ async def test_a_picture_is_embedded_by_the_target_that_sees_and_is_billed_by_it
     assert events == [(embeddings.model, cost, 0)] and cost_nanousd == cost
 
 
-async def test_a_picture_for_a_model_of_texts_is_the_callers_mistake_and_asks_nobody(bench: Bench) -> None:
+async def test_a_picture_for_a_model_of_texts_is_the_callers_mistake_and_calls_no_vendor(bench: Bench) -> None:
     async with gateway(bench, ("voyage-3.5",), Timers()) as (router, cluster):
         with pytest.raises(BadInput, match="text only"):
             await router.embed(await router.admit(TOKEN, "embeddings"), with_a_picture("voyage-3.5"))

@@ -70,12 +70,12 @@ async def bill(cluster: InProcessCluster) -> tuple[object, object, bool]:
 
 @routes("streamed")
 @pytest.mark.parametrize("how", ["closes", "is cancelled"])
-async def test_a_reader_who_leaves_a_stream_lets_the_vendor_go_and_owes_what_was_heard(
+async def test_a_reader_who_leaves_a_stream_ends_the_vendor_call_and_is_billed_for_the_received_tokens(
     how: str, route: Route, bench: Bench
 ) -> None:
     bench.emulator.plan(Fault(stall_after_chunks=1, stall_s=9.0))
-    async with gateway(bench, (route.model, route.after), LONG, fairness=ONE_SLOT) as (asked, cluster):
-        pieces = await chat_stream(asked, TOKEN, CHAT)
+    async with gateway(bench, (route.model, route.after), LONG, fairness=ONE_SLOT) as (router, cluster):
+        pieces = await chat_stream(router, TOKEN, CHAT)
         first = await anext(pieces)
         waiting = asyncio.ensure_future(anext(pieces))
         await asyncio.sleep(0.05)
@@ -86,32 +86,32 @@ async def test_a_reader_who_leaves_a_stream_lets_the_vendor_go_and_owes_what_was
             await pieces.aclose()
         assert await noticed_after_s(bench, left_at_s) < AT_ONCE_S
         (row,) = await cluster.events()
-        assert (await ended(asked, route.how)).how == "stop"
+        assert (await ended(router, route.how)).how == "stop"
     assert isinstance(first, Delta) and (row["outcome"], row["estimated"]) == ("cancelled", 1)
     assert is_near(row["cost_nanousd"], route.model, charged(bench.emulator.journal[0]))
 
 
 @routes("whole", "frame", "embedding")
-async def test_a_caller_who_leaves_lets_the_vendor_go_and_owes_what_was_set_aside(route: Route, bench: Bench) -> None:
+async def test_a_caller_who_leaves_ends_the_vendor_call_and_is_billed_an_estimate(route: Route, bench: Bench) -> None:
     bench.emulator.plan(Fault(delay_s=9.0))
-    async with gateway(bench, (route.model, route.after), LONG, fairness=ONE_SLOT) as (asked, cluster):
-        call = asyncio.create_task(ended(asked, route.how))
+    async with gateway(bench, (route.model, route.after), LONG, fairness=ONE_SLOT) as (router, cluster):
+        call = asyncio.create_task(ended(router, route.how))
         await until(lambda: len(bench.emulator.journal) == 1)
         left_at_s = time.time()
         call.cancel()
         assert await noticed_after_s(bench, left_at_s) < AT_ONCE_S
         await asyncio.wait({call})
         assert call.cancelled() and await bill(cluster) == ("cancelled", 1, True)
-        assert (await ended(asked, route.how)).how == "stop"
+        assert (await ended(router, route.how)).how == "stop"
 
 
 @routes("streamed")
-async def test_a_connection_that_drops_lets_the_vendor_go(route: Route, bench: Bench) -> None:
+async def test_a_dropped_connection_ends_the_vendor_call(route: Route, bench: Bench) -> None:
     bench.emulator.plan(Fault(stall_after_chunks=1, stall_s=9.0))
     body = {"model": "simple", "messages": [{"role": "user", "content": QUESTION}], "stream": True}
     headers = {"authorization": f"Bearer {room_token()}"}
     one = gateway(bench, (route.model, route.after), LONG, fairness=ONE_SLOT)
-    async with one as (asked, cluster), served(asked) as url:
+    async with one as (router, cluster), served(router) as url:
         async with aiohttp.ClientSession() as session:
             response = await session.post(f"{url}/v1/chat/completions", json=body, headers=headers)
             assert (await response.content.readline()).startswith(b"data: ")
@@ -120,7 +120,7 @@ async def test_a_connection_that_drops_lets_the_vendor_go(route: Route, bench: B
         assert await noticed_after_s(bench, left_at_s) < AT_ONCE_S
         await asyncio.sleep(0.05)
         assert await bill(cluster) == ("cancelled", 1, True)
-        assert (await ended(asked, route.how)).how == "stop"
+        assert (await ended(router, route.how)).how == "stop"
 
 
 def calls(bench: Bench, model: str) -> int:
@@ -128,30 +128,30 @@ def calls(bench: Bench, model: str) -> int:
 
 
 @routes("streamed", "embedding")
-async def test_a_vendor_that_fails_is_left_alone_until_one_probe_finds_it_well(route: Route, bench: Bench) -> None:
+async def test_a_failing_vendor_gets_no_request_until_one_probe_succeeds(route: Route, bench: Bench) -> None:
     bench.emulator.plan(Fault(status=503), model=route.model, times=3)
     bench.emulator.plan(Fault(delay_s=0.2), model=route.model)
     targets = (route.model, route.after)
-    async with gateway(bench, targets, LONG, breakers=BREAKERS, retries=ONCE) as (asked, _):
+    async with gateway(bench, targets, LONG, breakers=BREAKERS, retries=ONCE) as (router, _):
         for _ in range(3):
-            await ended(asked, route.how)
-        meanwhile = [await ended(asked, route.how) for _ in range(5)]
+            await ended(router, route.how)
+        meanwhile = [await ended(router, route.how) for _ in range(5)]
         assert {end.model for end in meanwhile} == {route.after} and calls(bench, route.model) == 3
         await asyncio.sleep(OPEN_S)
-        probing = await asyncio.gather(*(ended(asked, route.how) for _ in range(5)))
+        probing = await asyncio.gather(*(ended(router, route.how) for _ in range(5)))
         assert sorted(end.model == route.model for end in probing) == [False] * 4 + [True]
         assert calls(bench, route.model) == 4
-        assert (await ended(asked, route.how)).model == route.model
+        assert (await ended(router, route.how)).model == route.model
 
 
-async def test_a_probe_that_fails_doubles_the_time_for_which_the_vendor_is_left_alone(bench: Bench) -> None:
+async def test_a_failed_probe_doubles_the_time_for_which_the_breaker_is_open(bench: Bench) -> None:
     route = ROUTES[0]
     bench.emulator.plan(Fault(status=503), model=route.model, times=4)
     targets = (route.model, route.after)
-    async with gateway(bench, targets, LONG, breakers=BREAKERS, retries=ONCE) as (asked, _):
+    async with gateway(bench, targets, LONG, breakers=BREAKERS, retries=ONCE) as (router, _):
         for wait_s, expected in ((0.0, 1), (0.0, 2), (0.0, 3), (OPEN_S, 4), (OPEN_S, 4), (OPEN_S, 5)):
             await asyncio.sleep(wait_s)
-            assert (await ended(asked, route.how)).how == "stop"
+            assert (await ended(router, route.how)).how == "stop"
             assert calls(bench, route.model) == expected
 
 
@@ -165,26 +165,26 @@ LATER = {
 
 
 @routes("whole", "streamed", "embedding")
-async def test_a_retry_waits_for_as_long_as_the_vendor_asks(route: Route, bench: Bench) -> None:
+async def test_a_retry_waits_for_the_vendors_retry_after(route: Route, bench: Bench) -> None:
     bench.emulator.plan(LATER[route.vendor])
-    async with gateway(bench, (route.model,), LONG) as (asked, _):
-        assert (await ended(asked, route.how)).how == "stop"
+    async with gateway(bench, (route.model,), LONG) as (router, _):
+        assert (await ended(router, route.how)).how == "stop"
     refused, answered = bench.emulator.journal
     assert refused.answered_at_s is not None and answered.arrived_at_s - refused.answered_at_s >= 0.3
 
 
 @routes("whole", "embedding")
-async def test_a_breaker_stays_open_for_as_long_as_the_vendor_asks(route: Route, bench: Bench) -> None:
+async def test_a_breaker_stays_open_for_the_vendors_retry_after(route: Route, bench: Bench) -> None:
     brief = BreakerSettings(failures=3, open_s=0.05, jitter_share=0.0)
     bench.emulator.plan(LATER[route.vendor], model=route.model, times=3)
     targets = (route.model, route.after)
-    async with gateway(bench, targets, LONG, breakers=brief, retries=ONCE) as (asked, _):
+    async with gateway(bench, targets, LONG, breakers=brief, retries=ONCE) as (router, _):
         for _ in range(3):
-            await ended(asked, route.how)
+            await ended(router, route.how)
         await asyncio.sleep(0.1)
-        assert (await ended(asked, route.how)).model == route.after and calls(bench, route.model) == 3
+        assert (await ended(router, route.how)).model == route.after and calls(bench, route.model) == 3
         await asyncio.sleep(0.3)
-        assert (await ended(asked, route.how)).model == route.model and calls(bench, route.model) == 4
+        assert (await ended(router, route.how)).model == route.model and calls(bench, route.model) == 4
 
 
 @routes("whole", "streamed", "frame")
@@ -193,16 +193,16 @@ async def test_silent_vendors_keep_a_caller_no_longer_than_the_whole_request_may
 ) -> None:
     bench.emulator.plan(Fault(delay_s=9.0), times=9)
     a_second = replace(SHORT, attempt_s=1.0, first_token_s=1.0)
-    async with gateway(bench, (route.model, route.after), a_second, total_timeout_s=2.4) as (asked, _):
+    async with gateway(bench, (route.model, route.after), a_second, total_timeout_s=2.4) as (router, _):
         began_s = time.monotonic()
-        end = await ended(asked, route.how)
+        end = await ended(router, route.how)
     assert end.how is ProviderTimeout and time.monotonic() - began_s < 2.4 + 1.0
     assert 2 <= len(bench.emulator.journal) <= 3
 
 
 @routes("streamed")
 async def test_a_slow_reader_gets_the_whole_answer(route: Route, bench: Bench) -> None:
-    async with gateway(bench, (route.model,), SHORT) as (asked, cluster):
-        async for piece in await chat_stream(asked, TOKEN, CHAT):
+    async with gateway(bench, (route.model,), SHORT) as (router, cluster):
+        async for piece in await chat_stream(router, TOKEN, CHAT):
             await asyncio.sleep(0 if isinstance(piece, RoutedAnswer) else 0.05)
         assert isinstance(piece, RoutedAnswer) and await bill(cluster) == ("ok", 0, True)

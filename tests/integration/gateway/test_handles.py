@@ -25,7 +25,7 @@ from tests.support.gateway import FAST, SIMULATED
 
 BOUND = (SIMULATED, FAST, load_catalogue())
 HELLO = (Message(role="user", content=("Hello",)),)
-ASK = ModelRequest(model="gpt-6-luna", messages=HELLO)
+REQUEST = ModelRequest(model="gpt-6-luna", messages=HELLO)
 
 
 class Stuck:
@@ -85,14 +85,14 @@ def embeddings() -> Iterator[ModelHandle]:
 
 
 async def test_a_deployment_answers_over_its_handle(leaf: ModelHandle) -> None:
-    answer = await leaf.answer(ASK)
+    answer = await leaf.answer(REQUEST)
     assert answer.model == "simulated/gpt-6-luna" and answer.usage is not None and answer.finish == "stop"
 
 
 async def test_a_deployment_streams_over_its_handle() -> None:
     leaf = ModelHandle(serve.run(Llm.bind(*BOUND), name="streams", _local_testing_mode=True))
-    deltas = [delta async for delta in leaf.stream(ASK)]
-    whole = await leaf.answer(ASK)
+    deltas = [delta async for delta in leaf.stream(REQUEST)]
+    whole = await leaf.answer(REQUEST)
     assert "".join(delta.text for delta in deltas) == whole.text and deltas[-1].usage == whole.usage
 
 
@@ -101,7 +101,7 @@ async def test_a_deployment_embeds_over_its_handle(embeddings: ModelHandle) -> N
     assert len(vectors) == 1 and len(vectors[0]) == 1_024
 
 
-async def test_deployments_have_started_once_each_has_answered_and_are_not_asked_again(
+async def test_deployments_have_started_once_each_has_answered_and_are_not_checked_again(
     stuck: DeploymentHandle[Any],
 ) -> None:
     llm = serve.run(Llm.bind(*BOUND), name="ready", _local_testing_mode=True)
@@ -129,15 +129,17 @@ async def test_a_stream_is_cancelled_at_its_deadline_and_when_its_reader_leaves(
     streaming = stuck.options(stream=True)
     with pytest.raises(ProviderTimeout):
         async with aclosing(stream_within(streaming.drip.remote(), 0.05)) as deltas:
-            heard = [delta async for delta in deltas]
-            assert heard
+            received = [delta async for delta in deltas]
+            assert received
     async with aclosing(stream_within(streaming.drip.remote(), 60)) as deltas:
         assert (await anext(deltas)).text == "drop "
     await asyncio.sleep(0.05)
     assert await stuck.what_ended.remote() == ["drip", "drip"]
 
 
-async def test_what_a_replica_raises_is_ours_and_anything_else_is_its_failure(stuck: DeploymentHandle[Any]) -> None:
+async def test_a_replicas_rayroom_error_is_raised_as_it_is_and_any_other_is_its_failure(
+    stuck: DeploymentHandle[Any],
+) -> None:
     with pytest.raises(ProviderRefused, match="no"):
         await within(stuck.refuse.remote(), 5)
     with pytest.raises(ProviderError, match="KeyError") as failed:
@@ -145,6 +147,6 @@ async def test_what_a_replica_raises_is_ours_and_anything_else_is_its_failure(st
     assert "a bug" not in str(failed.value)
 
 
-def test_rays_own_errors_say_whether_to_wait_or_to_ask_another_replica() -> None:
+def test_rays_own_errors_become_overload_or_a_lost_replica() -> None:
     assert isinstance(as_rayroom_error(BackPressureError(num_queued_requests=9, max_queued_requests=8)), Overloaded)
     assert isinstance(as_rayroom_error(ActorDiedError()), ReplicaLost)

@@ -46,7 +46,7 @@ class Knowing(Tenants):
 
 
 @asynccontextmanager
-async def asking(
+async def knowledge_client(
     path: Path, backend: Backend, **changes: Any
 ) -> AsyncIterator[tuple[httpx.AsyncClient, InProcessCluster]]:
     async with gateway_in_process(path, directory=Knowing(backend=backend), **changes) as (gateway, cluster):
@@ -81,10 +81,10 @@ def row(text: Any = "Acme closes on Friday.", **changes: Any) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def asking_bad(
+async def bad_knowledge_client(
     path: Path, bad: CannedServer, **changes: Any
 ) -> AsyncIterator[tuple[httpx.AsyncClient, InProcessCluster]]:
-    async with asking(path, TrpcBackend(bad.url, "k", "plain", timeout_s=5), **changes) as both:
+    async with knowledge_client(path, TrpcBackend(bad.url, "k", "plain", timeout_s=5), **changes) as both:
         yield both
 
 
@@ -100,7 +100,7 @@ def data_url(image: bytes) -> str:
 async def test_a_question_finds_its_tenants_passages_and_costs_its_embedding(
     tmp_path: Path, local: LocalBackend, bearer: Bearer
 ) -> None:
-    async with asking(tmp_path, local) as (http, cluster):
+    async with knowledge_client(tmp_path, local) as (http, cluster):
         response = await http.post(SEARCH, json={"query": "which Friday do we close?"}, headers=bearer())
         (event,) = await cluster.events()
     body = response.json()
@@ -118,7 +118,7 @@ async def test_a_question_finds_its_tenants_passages_and_costs_its_embedding(
 async def test_the_tenant_is_the_tokens_and_nothing_in_the_question_changes_it(
     tmp_path: Path, local: LocalBackend, bearer: Bearer
 ) -> None:
-    async with asking(tmp_path, local) as (http, _):
+    async with knowledge_client(tmp_path, local) as (http, _):
         headers = bearer(**{"x-tenant-id": "globex"})
         own = await http.post(f"{SEARCH}?tenantId=globex", json={"query": "Friday, tenant globex"}, headers=headers)
         named = await http.post(SEARCH, json={"query": "Friday", "tenantId": "globex"}, headers=headers)
@@ -133,9 +133,9 @@ async def test_a_frame_is_embedded_with_its_question_and_billed_as_the_vendor_co
 ) -> None:
     async with Emulator().running() as emulator:
         voyage = VendorSettings(api="voyage", base_url=emulator.base_urls()["voyage"])
-        async with asking(tmp_path, local, vendors=SIMULATED | {"voyage": voyage}) as (http, cluster):
-            asked = {"query": "which Friday is that?", "image": data_url(jpeg(640, 360)), "top_k": 1}
-            response = await http.post(SEARCH, json=asked, headers=bearer())
+        async with knowledge_client(tmp_path, local, vendors=SIMULATED | {"voyage": voyage}) as (http, cluster):
+            question = {"query": "which Friday is that?", "image": data_url(jpeg(640, 360)), "top_k": 1}
+            response = await http.post(SEARCH, json=question, headers=bearer())
             (event,) = await cluster.events()
     (seen,) = emulator.journal
     assert response.json()["simulated"] is False and [one["id"] for one in response.json()["passages"]] == ["a"]
@@ -149,12 +149,13 @@ async def test_where_no_model_embeds_pictures_the_words_are_searched_and_billed_
     tmp_path: Path, local: LocalBackend, bearer: Bearer
 ) -> None:
     blind = EmbeddingsSettings(models=("voyage-4",))
-    async with asking(tmp_path, local, embeddings=blind) as (http, cluster):
-        asked = {"query": "which Friday is that?", "image": data_url(jpeg())}
+    async with knowledge_client(tmp_path, local, embeddings=blind) as (http, cluster):
+        question = {"query": "which Friday is that?", "image": data_url(jpeg())}
         answers = [
-            await http.post(SEARCH, json=asked | {"image": one}, headers=bearer()) for one in (asked["image"], None)
+            await http.post(SEARCH, json=question | {"image": one}, headers=bearer())
+            for one in (question["image"], None)
         ]
-        broken = await http.post(SEARCH, json=asked | {"image": data_url(b"hello")}, headers=bearer())
+        broken = await http.post(SEARCH, json=question | {"image": data_url(b"hello")}, headers=bearer())
         seen, unseen = await cluster.events()
     assert [[found["id"] for found in one.json()["passages"]] for one in answers] == [["a"], ["a"]]
     assert (
@@ -197,7 +198,7 @@ async def test_a_bad_question_is_refused_by_name_and_costs_nothing(
         ("tenant_poor_x", (402, "budget_exceeded")),
     ],
 )
-async def test_a_tenant_that_may_not_ask_is_told_why(
+async def test_a_refused_tenant_gets_the_reason(
     room: str, expected: tuple[int, str], http: httpx.AsyncClient, bearer: Bearer, cluster: InProcessCluster
 ) -> None:
     response = await http.post(SEARCH, json={"query": "why " * 900}, headers=bearer(room))
@@ -226,7 +227,9 @@ async def test_answers_take_no_searches_place(http: httpx.AsyncClient, bearer: B
     assert (await http.post(SEARCH, json={"query": "which Friday?"}, headers=headers)).status_code == 200
 
 
-async def test_without_a_token_nothing_is_asked(http: httpx.AsyncClient, cluster: InProcessCluster) -> None:
+async def test_a_search_without_a_token_is_refused_and_costs_nothing(
+    http: httpx.AsyncClient, cluster: InProcessCluster
+) -> None:
     assert error_of(await http.post(SEARCH, json={"query": "q"})) == (401, "invalid_api_key", "authorization")
     assert await cluster.events() == []
 
@@ -240,7 +243,7 @@ async def test_another_tenants_passage_is_dropped_and_alarmed_without_its_words(
     tmp_path: Path, bad: CannedServer, bearer: Bearer
 ) -> None:
     bad.reply = passages(row(SECRET, tenantId="globex", id="g"), row(), row(SECRET, tenantId=None))
-    async with asking_bad(tmp_path, bad) as (http, _):
+    async with bad_knowledge_client(tmp_path, bad) as (http, _):
         with capture_logs() as logs:
             response = await http.post(SEARCH, json={"query": "when?", "top_k": 2}, headers=bearer())
     assert [found["id"] for found in response.json()["passages"]] == ["a"] and SECRET not in response.text
@@ -254,7 +257,7 @@ async def test_a_long_answer_is_cut_passage_by_passage_and_as_a_whole(
 ) -> None:
     bad.reply = passages(*(row(str(n) * 9_000, id=str(n), source="s" * 5_000) for n in range(9)))
     limits = KnowledgeSettings(passage_chars=8_000, total_chars=20_000)
-    async with asking_bad(tmp_path, bad, knowledge=limits) as (http, _):
+    async with bad_knowledge_client(tmp_path, bad, knowledge=limits) as (http, _):
         response = await http.post(SEARCH, json={"query": "all of it", "top_k": 7}, headers=bearer())
     found = response.json()["passages"]
     assert [len(one["text"]) for one in found] == [8_000, 8_000, 4_000]
@@ -266,18 +269,18 @@ async def test_a_passage_that_scores_too_low_is_dropped_and_one_without_a_score_
 ) -> None:
     scores = {"low": 0.29, "enough": 0.3, "none": None, "negative": -1.0, "good": 0.9}
     bad.reply = passages(*(row(name, id=name, score=score) for name, score in scores.items()))
-    async with asking_bad(tmp_path, bad, knowledge=KnowledgeSettings(least_score=0.3)) as (http, _):
+    async with bad_knowledge_client(tmp_path, bad, knowledge=KnowledgeSettings(least_score=0.3)) as (http, _):
         response = await http.post(SEARCH, json={"query": "all of it", "top_k": 3}, headers=bearer())
         fewer = await http.post(SEARCH, json={"query": "all of it", "top_k": 1}, headers=bearer())
     assert {one["id"]: one["score"] for one in response.json()["passages"]} == {"enough": 0.3, "none": None}
     assert fewer.json()["passages"] == []
 
 
-async def test_no_more_passages_come_back_than_were_asked_for(
+async def test_no_more_passages_come_back_than_were_requested(
     tmp_path: Path, bad: CannedServer, bearer: Bearer
 ) -> None:
     bad.reply = passages(*(row(f"Rule {n}.", id=str(n)) for n in range(50)))
-    async with asking_bad(tmp_path, bad) as (http, _):
+    async with bad_knowledge_client(tmp_path, bad) as (http, _):
         response = await http.post(SEARCH, json={"query": "all of it", "top_k": 3}, headers=bearer())
     assert [one["id"] for one in response.json()["passages"]] == ["0", "1", "2"]
 
@@ -297,7 +300,7 @@ WRONG_ANSWERS: dict[str, Any] = {
 async def test_a_wrong_answer_is_refused_and_the_next_question_is_answered(
     name: str, tmp_path: Path, bad: CannedServer, bearer: Bearer
 ) -> None:
-    async with asking_bad(tmp_path, bad) as (http, cluster):
+    async with bad_knowledge_client(tmp_path, bad) as (http, cluster):
         bad.reply = WRONG_ANSWERS[name]
         wrong = await http.post(SEARCH, json={"query": "when?"}, headers=bearer())
         bad.reply = passages(row())
@@ -313,7 +316,7 @@ async def test_odd_rows_are_read_as_far_as_they_can_be(tmp_path: Path, bad: Cann
     rows = [row(f"Rule {number}.", score=score, id=number) for number, score in scores]
     rows += [row("", id="empty"), row(None, id="none"), row(["x"], id="list"), row("half a \ud83d face", id="half")]
     bad.reply = json.dumps(passages(*rows, row(score=math.nan, id="nan"))).encode()
-    async with asking_bad(tmp_path, bad) as (http, _):
+    async with bad_knowledge_client(tmp_path, bad) as (http, _):
         response = await http.post(SEARCH, json={"query": "when?", "top_k": 20}, headers=bearer())
     found = {one["id"]: one["score"] for one in response.json()["passages"]}
     assert found == {"": None, "b": None, "c": None, "d": 0.25, "half": 0.5, "nan": None}
@@ -324,7 +327,7 @@ async def test_a_late_knowledge_base_is_given_up_at_the_deadline(
     tmp_path: Path, bad: CannedServer, bearer: Bearer
 ) -> None:
     bad.reply, bad.delay_s = passages(row()), 5.0
-    async with asking_bad(tmp_path, bad, knowledge=KnowledgeSettings(timeout_s=0.5)) as (http, cluster):
+    async with bad_knowledge_client(tmp_path, bad, knowledge=KnowledgeSettings(timeout_s=0.5)) as (http, cluster):
         started_s = time.monotonic()
         response = await http.post(SEARCH, json={"query": "when?"}, headers=bearer())
         took_s = time.monotonic() - started_s
@@ -333,14 +336,14 @@ async def test_a_late_knowledge_base_is_given_up_at_the_deadline(
     assert took_s < 2 and event["outcome"] == "ok"
 
 
-async def test_a_late_embedding_is_given_up_at_the_same_deadline_and_no_backend_is_asked(
+async def test_a_late_embedding_is_given_up_at_the_same_deadline_and_no_backend_is_called(
     tmp_path: Path, bad: CannedServer, bearer: Bearer
 ) -> None:
     async with Emulator().running() as emulator:
         emulator.plan(Fault(delay_s=5.0), vendor="voyage")
         voyage = VendorSettings(api="voyage", base_url=emulator.base_urls()["voyage"])
         changes = {"vendors": SIMULATED | {"voyage": voyage}, "knowledge": KnowledgeSettings(timeout_s=0.5)}
-        async with asking_bad(tmp_path, bad, **changes) as (http, cluster):
+        async with bad_knowledge_client(tmp_path, bad, **changes) as (http, cluster):
             response = await http.post(SEARCH, json={"query": "when?"}, headers=bearer())
             (event,) = await cluster.events()
     assert error_of(response)[:2] == (504, "provider_timeout") and bad.requests == []
@@ -372,7 +375,7 @@ async def test_a_wrong_vector_is_a_vendors_error_that_is_paid_for_and_never_sear
 ) -> None:
     async with canned_server("/v1/multimodalembeddings", reply=WRONG_VECTORS[name]) as vendor:
         voyage = VendorSettings(api="voyage", base_url=f"{vendor.url}/v1")
-        async with asking_bad(tmp_path, bad, vendors=SIMULATED | {"voyage": voyage}) as (http, cluster):
+        async with bad_knowledge_client(tmp_path, bad, vendors=SIMULATED | {"voyage": voyage}) as (http, cluster):
             response = await http.post(SEARCH, json={"query": "when?"}, headers=bearer())
             plain = await http.post("/v1/embeddings", json={"input": "when?"}, headers=bearer())
             events = await cluster.events()
@@ -388,18 +391,18 @@ async def test_a_vendor_that_counts_below_zero_is_paid_its_estimate_and_flagged(
     bad.reply = passages(row())
     async with canned_server("/v1/multimodalembeddings", reply=vectors([0.1] * 1_024, tokens=-7)) as vendor:
         voyage = VendorSettings(api="voyage", base_url=f"{vendor.url}/v1")
-        async with asking_bad(tmp_path, bad, vendors=SIMULATED | {"voyage": voyage}) as (http, cluster):
+        async with bad_knowledge_client(tmp_path, bad, vendors=SIMULATED | {"voyage": voyage}) as (http, cluster):
             response = await http.post(SEARCH, json={"query": "when?"}, headers=bearer())
             (event,) = await cluster.events()
     assert response.status_code == 200 and (event["outcome"], event["estimated"]) == ("ok", 1)
     assert event["cost_nanousd"] == response.json()["cost_nanousd"] > 0
 
 
-async def test_a_real_trpc_server_is_asked_with_a_whole_vector_and_ten_thousand_characters(
+async def test_a_real_trpc_server_accepts_a_whole_vector_and_ten_thousand_characters(
     tmp_path: Path, bearer: Bearer
 ) -> None:
     async with running_backend("superjson") as peer:
-        async with asking(tmp_path, TrpcBackend(peer.url, peer.key, "superjson", timeout_s=5)) as (http, _):
+        async with knowledge_client(tmp_path, TrpcBackend(peer.url, peer.key, "superjson", timeout_s=5)) as (http, _):
             short = await http.post(SEARCH, json={"query": "which Friday in June?"}, headers=bearer())
             queries = ["Friday " + "\u00e9" * 9_990, "Friday " + "why " * 2_498, 'Friday "' + "\\" * 9_990]
             long = [await http.post(SEARCH, json={"query": query}, headers=bearer()) for query in queries]
@@ -413,11 +416,11 @@ async def test_a_question_too_long_for_a_url_is_posted_where_the_server_takes_th
     takes: bool, methods: list[str], tmp_path: Path, bad: CannedServer, bearer: Bearer
 ) -> None:
     bad.reply, bad.accepts_post = passages(row()), takes
-    async with asking_bad(tmp_path, bad) as (http, _):
+    async with bad_knowledge_client(tmp_path, bad) as (http, _):
         for _ in range(2):
             response = await http.post(SEARCH, json={"query": "why " * 2_500}, headers=bearer())
             assert len(response.json()["passages"]) == 1
     assert bad.methods == methods
-    for asked in bad.requests:
-        assert len(asked["embedding"]) == 1_024 and asked["tenantId"] == "acme"
-        assert len(asked["query"]) == 10_000 if takes else 500 < len(asked["query"]) < 10_000
+    for question in bad.requests:
+        assert len(question["embedding"]) == 1_024 and question["tenantId"] == "acme"
+        assert len(question["query"]) == 10_000 if takes else 500 < len(question["query"]) < 10_000

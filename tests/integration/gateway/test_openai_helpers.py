@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
-import httpx2
 import openai
-import pytest
 from pydantic import BaseModel
 
-from deployments.gateway.service import Gateway
-from deployments.routes import build_routes
-from tests.support.credentials import room_token
 from tests.support.gateway import InProcessCluster
 
 
@@ -32,15 +26,6 @@ class OpenPage(BaseModel):
 
 OPEN_PAGE = openai.pydantic_function_tool(OpenPage, name="open_page")
 REQUEST: list[Any] = [{"role": "user", "content": "Please open page three."}]
-
-
-@pytest.fixture
-async def client(gateway: Gateway) -> AsyncIterator[openai.AsyncOpenAI]:
-    http = httpx2.AsyncClient(transport=httpx2.ASGITransport(build_routes(gateway)), base_url="http://router")
-    async with openai.AsyncOpenAI(
-        api_key=room_token(), base_url="http://router/v1", http_client=http, max_retries=0
-    ) as client:
-        yield client
 
 
 async def test_an_accumulated_stream_is_accepted_as_the_next_requests_history(client: openai.AsyncOpenAI) -> None:

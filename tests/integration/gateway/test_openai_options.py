@@ -7,17 +7,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import openai
 import pytest
 from pydantic import BaseModel
 
 from deployments.common.settings import LlmSettings
 from deployments.gateway.service import Gateway
-from deployments.routes import build_routes
 from routing.chat import ResponseFormat, Tool, ToolCall, ToolCallDelta, ToolChoice
 from routing.models import Answer, Delta
-from tests.support.credentials import room_token
 from tests.support.gateway import InProcessCluster, gateway_in_process
 from tests.support.scripted_replica import USAGE, ScriptedReplica
 
@@ -33,31 +30,12 @@ class City(BaseModel):
 
 
 @pytest.fixture
-def models() -> ScriptedReplica:
-    return ScriptedReplica()
-
-
-@pytest.fixture
 async def gateway_and_cluster(
     tmp_path: Path, models: ScriptedReplica
 ) -> AsyncIterator[tuple[Gateway, InProcessCluster]]:
     llm = LlmSettings(simple=(LUNA,), complex=("gpt-6.1-sol", "claude-sonnet-5-5"))
     async with gateway_in_process(tmp_path, llm=llm, leaf=models) as both:
         yield both
-
-
-@pytest.fixture
-async def client(gateway: Gateway) -> AsyncIterator[openai.AsyncOpenAI]:
-    transport = httpx2.ASGITransport(build_routes(gateway))
-    http = httpx2.AsyncClient(transport=transport, base_url="http://router")
-    async with openai.AsyncOpenAI(
-        api_key=room_token(),
-        base_url="http://router/v1",
-        http_client=http,
-        max_retries=0,
-        _strict_response_validation=True,
-    ) as client:
-        yield client
 
 
 async def test_a_tool_is_called_and_its_result_answered_with_the_vendors_signature(

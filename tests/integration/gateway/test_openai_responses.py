@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import httpx2
 import openai
 import pytest
 from pydantic import BaseModel
@@ -16,11 +15,10 @@ from pydantic import BaseModel
 from deployments.api.openapi.responses_object import ResponseEvent, ResponseObject
 from deployments.common.settings import LlmSettings
 from deployments.gateway.service import Gateway
-from deployments.routes import build_routes
 from routing.chat import ToolCall, ToolCallDelta
 from routing.errors import ProviderTimeout
 from routing.models import Answer, Delta
-from tests.support.credentials import Bearer, room_token
+from tests.support.credentials import Bearer
 from tests.support.gateway import InProcessCluster, gateway_in_process
 from tests.support.scripted_replica import USAGE, ScriptedReplica
 
@@ -41,31 +39,12 @@ class City(BaseModel):
 
 
 @pytest.fixture
-def models() -> ScriptedReplica:
-    return ScriptedReplica()
-
-
-@pytest.fixture
 async def gateway_and_cluster(
     tmp_path: Path, models: ScriptedReplica
 ) -> AsyncIterator[tuple[Gateway, InProcessCluster]]:
     llm = LlmSettings(simple=(LUNA,), complex=("gpt-6.1-sol",), targets=1)
     async with gateway_in_process(tmp_path, llm=llm, leaf=models) as both:
         yield both
-
-
-@pytest.fixture
-async def client(gateway: Gateway) -> AsyncIterator[openai.AsyncOpenAI]:
-    transport = httpx2.ASGITransport(build_routes(gateway))
-    http = httpx2.AsyncClient(transport=transport, base_url="http://router")
-    async with openai.AsyncOpenAI(
-        api_key=room_token(),
-        base_url="http://router/v1",
-        http_client=http,
-        max_retries=0,
-        _strict_response_validation=True,
-    ) as client:
-        yield client
 
 
 async def test_a_turn_is_answered_and_billed(client: openai.AsyncOpenAI, cluster: InProcessCluster) -> None:
@@ -98,7 +77,7 @@ async def test_an_answer_is_parsed_to_the_type_that_was_requested(
     assert response.output_parsed == City(city="Rome")
 
 
-async def test_a_refusal_and_a_limit_are_told_apart(client: openai.AsyncOpenAI, models: ScriptedReplica) -> None:
+async def test_a_refusal_and_a_limit_are_distinguished(client: openai.AsyncOpenAI, models: ScriptedReplica) -> None:
     for text, finish in (("I cannot.", "refusal"), ("", "refusal"), ("It is", "length")):
         models.answers.append(Answer(text=text, model=LUNA, finish=finish, usage=USAGE))  # type: ignore[arg-type]
     refused, filtered, cut = [await client.responses.create(model=LUNA, input="x") for _ in range(3)]

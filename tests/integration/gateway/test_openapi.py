@@ -20,6 +20,7 @@ from deployments.api.openapi.responses import (
     ModelList,
 )
 from deployments.api.openapi.room_responses import (
+    BillPageBody,
     FoundPassages,
     FrameDescription,
     HealthStatus,
@@ -63,7 +64,8 @@ async def test_every_route_names_its_key_its_answer_and_its_errors(document: dic
         assert ("401" in route["responses"]) is (path not in PUBLIC), path
         assert route["responses"]["200"]["content"]["application/json"]["schema"]["$ref"], path
         assert {"500"} <= set(route["responses"]) and "422" not in route["responses"], path
-        assert ("400" in route["responses"]) is ("requestBody" in route), path
+        has_query = any(parameter["in"] == "query" for parameter in route.get("parameters", ()))
+        assert ("400" in route["responses"]) is ("requestBody" in route or has_query), path
 
 
 async def test_each_error_has_the_envelope_and_its_headers(document: dict[str, Any]) -> None:
@@ -76,6 +78,7 @@ async def test_each_error_has_the_envelope_and_its_headers(document: dict[str, A
 
 def route_of(document: dict[str, Any], method: str, path: str) -> dict[str, Any]:
     """Return the description of the route that serves a path."""
+    path = path.partition("?")[0]
     templates = [known for known in document["paths"] if re.fullmatch(re.sub(r"{\w+}", "[^/]+", known), path)]
     route: dict[str, Any] = document["paths"][min(templates, key=lambda known: "{" in known)][method.lower()]
     return route
@@ -96,6 +99,7 @@ TOKEN_REQUESTS: dict[str, Sent] = {
     "health": ("GET", "/healthz", {}, HealthStatus),
     "readiness": ("GET", "/readyz", {}, HealthStatus),
     "opening": ("POST", "/v1/rooms", {"json": OPENING, "headers": AGENT}, RoomGrant),
+    "bill": ("GET", "/v1/bill?tenant=acme&by=room&by=day", {"headers": ADMIN}, BillPageBody),
     "usage": ("GET", "/v1/tenants/acme/usage", {"headers": ADMIN}, TenantReport),
 }
 

@@ -33,7 +33,7 @@ def error_of(response: httpx.Response) -> tuple[int, str, str | None]:
     return response.status_code, error["code"], error["param"]
 
 
-async def test_a_frame_is_described_priced_and_says_it_is_simulated(
+async def test_a_frame_is_described_priced_and_marked_as_simulated(
     http: httpx.AsyncClient, bearer: Bearer, cluster: InProcessCluster
 ) -> None:
     response = await http.post("/v1/frames", content=jpeg(), headers=bearer(**FRAME_HEADERS))
@@ -160,7 +160,7 @@ async def test_a_token_whose_tenant_is_not_its_rooms_is_refused(http: httpx.Asyn
     assert error_of(response)[:2] == (403, "forbidden")
 
 
-async def test_the_tenant_is_the_tokens_whatever_else_is_said(
+async def test_the_tenant_is_the_tokens_whatever_the_request_claims(
     http: httpx.AsyncClient, bearer: Bearer, cluster: InProcessCluster
 ) -> None:
     headers = bearer("tenant_acme_standup", **FRAME_HEADERS, **{"x-tenant-id": "globex"})
@@ -169,12 +169,12 @@ async def test_the_tenant_is_the_tokens_whatever_else_is_said(
 
 
 async def test_a_token_of_another_room_opens_no_room(http: httpx.AsyncClient, bearer: Bearer) -> None:
-    beat = await http.post("/v1/rooms/tenant_globex_x/heartbeat", json={}, headers=bearer())
+    heartbeat = await http.post("/v1/rooms/tenant_globex_x/heartbeat", json={}, headers=bearer())
     closed = await http.delete("/v1/rooms/tenant_globex_x", headers=bearer())
     named = await http.post(
         "/v1/frames", content=jpeg(), headers=bearer(**FRAME_HEADERS, **{"x-rayroom-room": "tenant_globex_x"})
     )
-    assert [response.status_code for response in (beat, closed, named)] == [403, 403, 403]
+    assert [response.status_code for response in (heartbeat, closed, named)] == [403, 403, 403]
 
 
 async def test_a_room_lives_from_its_opening_to_its_end(http: httpx.AsyncClient) -> None:
@@ -190,7 +190,7 @@ async def test_a_room_lives_from_its_opening_to_its_end(http: httpx.AsyncClient)
     assert (await http.get("/v1/tenants/acme/usage", headers=ADMIN)).json()["rooms"] == []
 
 
-async def test_a_room_whose_agent_is_silent_for_a_minute_is_over_until_it_is_heard_of_again(
+async def test_a_room_without_a_heartbeat_for_a_minute_is_over_until_the_next_one(
     http: httpx.AsyncClient, bearer: Bearer, cluster: InProcessCluster
 ) -> None:
     async def rooms() -> list[str]:
@@ -206,11 +206,11 @@ async def test_a_room_whose_agent_is_silent_for_a_minute_is_over_until_it_is_hea
     assert await rooms() == ["tenant_acme_standup"]
 
 
-async def test_a_turn_after_an_answer_that_did_not_do_is_scored_harder(http: httpx.AsyncClient, bearer: Bearer) -> None:
+async def test_a_turn_after_a_failed_answer_is_scored_harder(http: httpx.AsyncClient, bearer: Bearer) -> None:
     body = {"messages": [{"role": "user", "content": "What is on the second chart?"}]}
     plain, again = [
-        (await http.post("/v1/chat/completions", json=body | told, headers=bearer())).json()["rayroom"]
-        for told in ({"metadata": {"last_answer": "fine"}}, {"metadata": {"last_answer": "failed"}})
+        (await http.post("/v1/chat/completions", json=body | metadata, headers=bearer())).json()["rayroom"]
+        for metadata in ({"metadata": {"last_answer": "fine"}}, {"metadata": {"last_answer": "failed"}})
     ]
     assert again["score"] > plain["score"] + 0.3
     assert "failed before" in again["reasons"] and "failed before" not in plain["reasons"]
@@ -263,7 +263,7 @@ async def test_usage_needs_an_admin_key_and_a_known_tenant(http: httpx.AsyncClie
     assert error_of(await http.get("/v1/tenants/nobody/usage", headers=ADMIN))[:2] == (404, "tenant_not_found")
 
 
-async def test_a_spent_budget_says_how_much_and_until_when(
+async def test_a_spent_budget_is_refused_with_its_amount_and_its_end(
     http: httpx.AsyncClient, bearer: Bearer, cluster: InProcessCluster
 ) -> None:
     response = await http.post("/v1/frames", content=jpeg(), headers=bearer("tenant_poor_x", **FRAME_HEADERS))
@@ -275,7 +275,7 @@ async def test_a_spent_budget_says_how_much_and_until_when(
     assert await cluster.events() == []
 
 
-async def test_a_tenant_beyond_its_rate_is_told_when_to_come_back(http: httpx.AsyncClient, bearer: Bearer) -> None:
+async def test_a_tenant_above_its_rate_gets_retry_after(http: httpx.AsyncClient, bearer: Bearer) -> None:
     headers = bearer("tenant_slow_x", **FRAME_HEADERS)
     responses = [await http.post("/v1/frames", content=jpeg(), headers=headers) for _ in range(2)]
     assert [response.status_code for response in responses] == [200, 429]
@@ -286,7 +286,9 @@ async def test_a_tenant_beyond_its_rate_is_told_when_to_come_back(http: httpx.As
         assert 8 <= float(response.headers["x-ratelimit-reset-requests"].removesuffix("s")) <= 10
 
 
-async def test_a_wrong_request_counts_and_says_what_is_left(http: httpx.AsyncClient, bearer: Bearer) -> None:
+async def test_a_wrong_request_counts_and_returns_the_remaining_requests(
+    http: httpx.AsyncClient, bearer: Bearer
+) -> None:
     refused = await http.post("/v1/chat/completions", json={}, headers=bearer("tenant_slow_x"))
     unlimited = await http.post("/v1/chat/completions", json={}, headers=bearer())
     assert (refused.status_code, refused.headers["x-ratelimit-remaining-requests"]) == (400, "0")
@@ -311,6 +313,7 @@ async def test_the_openapi_document_names_every_route_and_resolves_its_reference
         "/v1/models",
         "/v1/embeddings",
         "/v1/tenants/{tenant_id}/usage",
+        "/v1/bill",
         "/healthz",
         "/readyz",
     }
@@ -319,7 +322,7 @@ async def test_the_openapi_document_names_every_route_and_resolves_its_reference
     assert named <= set(document["components"]["schemas"])
 
 
-async def test_the_token_of_a_closed_room_is_dead_and_costs_nothing_more(
+async def test_the_token_of_a_closed_room_is_refused_and_costs_nothing_more(
     http: httpx.AsyncClient, bearer: Bearer, cluster: InProcessCluster
 ) -> None:
     opened = (await http.post("/v1/rooms", json=opening(), headers=AGENT)).json()

@@ -44,13 +44,13 @@ async def http(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
             yield client
 
 
-async def test_a_frame_says_how_long_its_vendor_took(http: httpx.AsyncClient, bearer: Bearer) -> None:
+async def test_a_frames_response_has_the_time_of_its_vendor(http: httpx.AsyncClient, bearer: Bearer) -> None:
     answered = await http.post("/v1/frames", content=jpeg(), headers=bearer(**FRAME_HEADERS))
     assert answered.headers["server-timing"] == "vendor;dur=250.0"
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_turn_says_how_long_its_vendor_took_to_its_first_piece(
+async def test_a_chat_response_has_the_vendors_time_to_its_first_token(
     http: httpx.AsyncClient, bearer: Bearer, stream: bool
 ) -> None:
     answered = await http.post("/v1/chat/completions", json=HELLO | {"stream": stream}, headers=bearer())

@@ -13,19 +13,19 @@ from routing.catalogue import Catalogue
 from routing.chat import ChatOptions, Effort, ToolCallDelta
 from routing.errors import ProviderOverloaded, ThinkingExhausted
 from routing.models import Delta, ModelRequest, Tier, Usage
-from tests.integration.gateway.attempt_bench import (
+from tests.integration.gateway.attempts_in_memory import (
     CATALOGUE,
     FLASH,
     LUNA,
     SOL,
-    TOLD,
-    Desk,
+    USAGE,
+    AttemptRunner,
     Plan,
     Vendors,
     cost,
-    expected,
-    most,
-    order,
+    expected_usage,
+    largest_usage,
+    routed_request,
 )
 from tests.integration.gateway.listed_metrics import ListedMetrics
 
@@ -33,7 +33,7 @@ ROOM = {"none": 0, "low": 500, "high": 4_000}
 VISIBLE = 64
 CUT = Usage(input_tokens=10, output_tokens=564, thinking_tokens=564)
 THOUGHT_ONLY: Plan = (Delta(finish="length", usage=CUT),)
-ANSWERED: Plan = ("hello", TOLD)
+ANSWERED: Plan = ("hello", USAGE)
 
 
 def thinking(*efforts: Effort) -> Capabilities:
@@ -48,22 +48,22 @@ def catalogue(**changes: Capabilities) -> Catalogue:
     return replace(CATALOGUE, models=CATALOGUE.models | models)
 
 
-def desk(plans: dict[str, list[Plan]], metrics: ListedMetrics | None = None) -> Desk:
-    return Desk(Vendors(plans), catalogue=catalogue(), metrics=metrics)
+def runner_of(plans: dict[str, list[Plan]], metrics: ListedMetrics | None = None) -> AttemptRunner:
+    return AttemptRunner(Vendors(plans), catalogue=catalogue(), metrics=metrics)
 
 
-def requests(of: Desk) -> list[tuple[str, int, Effort | None, int]]:
+def requests(runner: AttemptRunner) -> list[tuple[str, int, Effort | None, int]]:
     """Return each request's model, visible tokens, effort and room for thinking."""
-    asks = [ask for ask in of.vendors.asks if isinstance(ask, ModelRequest)]
-    return [(ask.model, ask.max_output_tokens, ask.effort, ask.thinking_tokens) for ask in asks]
+    sent = [request for request in runner.vendors.requests if isinstance(request, ModelRequest)]
+    return [(request.model, request.max_output_tokens, request.effort, request.thinking_tokens) for request in sent]
 
 
-async def whole(of: Desk, *targets: str, stronger: tuple[str, ...] = ()) -> str:
-    return (await of.answer(order(*targets, stronger=stronger))).answer.text
+async def whole(runner: AttemptRunner, *targets: str, stronger: tuple[str, ...] = ()) -> str:
+    return (await runner.answer(routed_request(*targets, stronger=stronger))).answer.text
 
 
-async def streamed(of: Desk, *targets: str, stronger: tuple[str, ...] = ()) -> str:
-    pieces = await of.streamed(order(*targets, stronger=stronger))
+async def streamed(runner: AttemptRunner, *targets: str, stronger: tuple[str, ...] = ()) -> str:
+    pieces = await runner.streamed(routed_request(*targets, stronger=stronger))
     return "".join(piece.text for piece in pieces if isinstance(piece, Delta))
 
 
@@ -72,27 +72,27 @@ Call = Callable[..., Awaitable[str]]
 
 
 async def test_a_model_thinks_as_little_as_it_can_and_has_room_for_it_beyond_the_visible_answer() -> None:
-    of = desk({SOL: [ANSWERED], LUNA: [ANSWERED], FLASH: [ANSWERED]})
+    runner = runner_of({SOL: [ANSWERED], LUNA: [ANSWERED], FLASH: [ANSWERED]})
     for model in (SOL, LUNA, FLASH):
-        await of.answer(order(model))
-    assert requests(of) == [(SOL, VISIBLE, "low", 500), (LUNA, VISIBLE, "none", 0), (FLASH, VISIBLE, None, 0)]
+        await runner.answer(routed_request(model))
+    assert requests(runner) == [(SOL, VISIBLE, "low", 500), (LUNA, VISIBLE, "none", 0), (FLASH, VISIBLE, None, 0)]
 
 
-async def test_a_caller_may_ask_for_more_effort_and_its_room_is_reserved() -> None:
-    of = desk({SOL: [ANSWERED]})
-    await of.answer(replace(order(SOL), options=ChatOptions(reasoning_effort="high")))
-    (intent,) = of.book.intents.values()
-    assert requests(of) == [(SOL, VISIBLE, "high", 4_000)]
-    reserved = most(SOL, of.vendors.asks[0])
+async def test_a_caller_may_request_more_effort_and_its_room_is_reserved() -> None:
+    runner = runner_of({SOL: [ANSWERED]})
+    await runner.answer(replace(routed_request(SOL), options=ChatOptions(reasoning_effort="high")))
+    (intent,) = runner.costs.intents.values()
+    assert requests(runner) == [(SOL, VISIBLE, "high", 4_000)]
+    reserved = largest_usage(SOL, runner.vendors.requests[0])
     assert reserved.output_tokens == VISIBLE + 4_000
     assert intent.estimate_nanousd == cost(SOL, reserved)
 
 
 async def test_thinking_has_no_more_room_than_the_model_has_output_tokens() -> None:
-    of = desk({SOL: [ANSWERED]})
+    runner = runner_of({SOL: [ANSWERED]})
     limit = CATALOGUE.get(SOL).max_output_tokens
-    await of.answer(replace(order(SOL), max_output_tokens=limit - 100))
-    assert requests(of) == [(SOL, limit - 100, "low", 100)]
+    await runner.answer(replace(routed_request(SOL), max_output_tokens=limit - 100))
+    assert requests(runner) == [(SOL, limit - 100, "low", 100)]
 
 
 @both
@@ -100,77 +100,77 @@ async def test_an_answer_that_was_thought_only_is_requested_once_more_with_more_
     call: Call,
 ) -> None:
     metrics = ListedMetrics()
-    of = desk({SOL: [THOUGHT_ONLY, ANSWERED]}, metrics)
-    assert await call(of, SOL, FLASH) == "hello"
-    assert requests(of) == [(SOL, VISIBLE, "low", 500), (SOL, VISIBLE, "low", 2_000)]
-    assert of.book.lines() == [(SOL, cost(SOL, CUT), False), (SOL, cost(SOL, TOLD), False)]
+    runner = runner_of({SOL: [THOUGHT_ONLY, ANSWERED]}, metrics)
+    assert await call(runner, SOL, FLASH) == "hello"
+    assert requests(runner) == [(SOL, VISIBLE, "low", 500), (SOL, VISIBLE, "low", 2_000)]
+    assert runner.costs.bill() == [(SOL, cost(SOL, CUT), False), (SOL, cost(SOL, USAGE), False)]
     assert metrics.counted == [("again", SOL, "")]
 
 
 @both
 async def test_a_second_answer_of_thought_only_goes_to_the_next_model(call: Call) -> None:
-    of = desk({SOL: [THOUGHT_ONLY, THOUGHT_ONLY], FLASH: [ANSWERED]})
-    assert await call(of, SOL, FLASH) == "hello"
-    assert of.vendors.asked == [SOL, SOL, FLASH]
+    runner = runner_of({SOL: [THOUGHT_ONLY, THOUGHT_ONLY], FLASH: [ANSWERED]})
+    assert await call(runner, SOL, FLASH) == "hello"
+    assert runner.vendors.called_models == [SOL, SOL, FLASH]
 
 
 @both
 async def test_thought_is_never_returned_as_an_answer(call: Call) -> None:
-    of = desk({SOL: [THOUGHT_ONLY, THOUGHT_ONLY]})
+    runner = runner_of({SOL: [THOUGHT_ONLY, THOUGHT_ONLY]})
     with pytest.raises(ThinkingExhausted) as exhausted:
-        await call(of, SOL)
+        await call(runner, SOL)
     assert exhausted.value.status == 502 and exhausted.value.facts == {"thinking_tokens": 2_000}
-    assert of.book.lines() == [(SOL, cost(SOL, CUT), False)] * 2
+    assert runner.costs.bill() == [(SOL, cost(SOL, CUT), False)] * 2
 
 
 async def test_answers_of_thought_only_do_not_open_the_breaker() -> None:
-    of = desk({SOL: [THOUGHT_ONLY] * 20})
+    runner = runner_of({SOL: [THOUGHT_ONLY] * 20})
     for _ in range(10):
         with pytest.raises(ThinkingExhausted):
-            await of.answer(order(SOL))
-    assert of.vendors.asked == [SOL] * 20
+            await runner.answer(routed_request(SOL))
+    assert runner.vendors.called_models == [SOL] * 20
 
 
 @both
-async def test_a_server_that_thinks_without_being_asked_to_gets_room_too(call: Call) -> None:
-    of = desk({FLASH: [THOUGHT_ONLY, ANSWERED]})
-    assert await call(of, FLASH) == "hello"
-    assert [room for *_, room in requests(of)] == [0, 1_024]
+async def test_a_server_that_thinks_by_itself_gets_room_too(call: Call) -> None:
+    runner = runner_of({FLASH: [THOUGHT_ONLY, ANSWERED]})
+    assert await call(runner, FLASH) == "hello"
+    assert [room for *_, room in requests(runner)] == [0, 1_024]
 
 
 @both
 async def test_an_answer_cut_without_a_word_by_a_model_that_does_not_think_is_not_requested_again(call: Call) -> None:
-    of = desk({LUNA: [(Delta(finish="length", usage=TOLD),)]})
-    assert await call(of, LUNA) == ""
-    assert of.vendors.asked == [LUNA]
+    runner = runner_of({LUNA: [(Delta(finish="length", usage=USAGE),)]})
+    assert await call(runner, LUNA) == ""
+    assert runner.vendors.called_models == [LUNA]
 
 
 async def test_a_streamed_answer_that_came_back_empty_is_escalated_as_a_whole_one_is() -> None:
-    of = desk({LUNA: [(" ", "\n", TOLD)], SOL: [("the ", "figures", TOLD)]})
-    pieces = await of.streamed(order(LUNA, stronger=(SOL,)))
+    runner = runner_of({LUNA: [(" ", "\n", USAGE)], SOL: [("the ", "figures", USAGE)]})
+    pieces = await runner.streamed(routed_request(LUNA, stronger=(SOL,)))
     *deltas, answered = pieces
     assert [delta.text for delta in deltas if isinstance(delta, Delta)] == ["the ", "figures"]
     assert not isinstance(answered, Delta) and answered.decision.tier is Tier.COMPLEX
     assert answered.decision.reasons == ("short", "escalated: empty") and answered.attempts == 2
-    assert answered.cost_nanousd == cost(LUNA, TOLD) + cost(SOL, TOLD)
+    assert answered.cost_nanousd == cost(LUNA, USAGE) + cost(SOL, USAGE)
 
 
 async def test_a_strong_stream_that_fails_before_its_first_word_leaves_the_weak_answer() -> None:
-    of = desk({LUNA: [(TOLD,)], SOL: [(ProviderOverloaded(),)] * 2})
-    (answered,) = await of.streamed(order(LUNA, stronger=(SOL,)))
+    runner = runner_of({LUNA: [(USAGE,)], SOL: [(ProviderOverloaded(),)] * 2})
+    (answered,) = await runner.streamed(routed_request(LUNA, stronger=(SOL,)))
     assert not isinstance(answered, Delta) and answered.answer.text == ""
     assert answered.decision.reasons[-1] == "kept: provider_overloaded" and answered.decision.tier is Tier.SIMPLE
 
 
 async def test_a_strong_stream_that_fails_after_its_first_word_is_an_error() -> None:
-    of = desk({LUNA: [(TOLD,)], SOL: [("the", ProviderOverloaded())]})
+    runner = runner_of({LUNA: [(USAGE,)], SOL: [("the", ProviderOverloaded())]})
     with pytest.raises(ProviderOverloaded):
-        await of.streamed(order(LUNA, stronger=(SOL,)))
+        await runner.streamed(routed_request(LUNA, stronger=(SOL,)))
 
 
 async def test_blank_text_leaves_with_the_first_word() -> None:
-    of = desk({LUNA: [("\n", " ", "hello", " ", TOLD)]})
-    pieces = await of.streamed(order(LUNA))
+    runner = runner_of({LUNA: [("\n", " ", "hello", " ", USAGE)]})
+    pieces = await runner.streamed(routed_request(LUNA))
     assert [piece.text for piece in pieces if isinstance(piece, Delta)] == ["\n hello", " "]
 
 
@@ -178,25 +178,25 @@ async def test_blank_text_leaves_with_the_first_word() -> None:
 async def test_only_a_model_that_does_not_think_owes_no_output_for_a_stream_cancelled_before_its_first_token(
     model: str, output: int
 ) -> None:
-    of = desk({model: [(9.0,)]})
-    call = asyncio.create_task(of.streamed(order(model)))
+    runner = runner_of({model: [(9.0,)]})
+    call = asyncio.create_task(runner.streamed(routed_request(model)))
     await asyncio.sleep(0.05)
     call.cancel()
     await asyncio.wait({call})
-    usage = replace(expected(model, of.vendors.asks[0]), output_tokens=output)
-    assert of.book.lines() == [(model, cost(model, usage), True)]
+    usage = replace(expected_usage(model, runner.vendors.requests[0]), output_tokens=output)
+    assert runner.costs.bill() == [(model, cost(model, usage), True)]
 
 
 async def test_an_answer_without_usage_is_billed_with_the_thinking_that_is_expected_of_its_model() -> None:
-    of = desk({SOL: [("hello", None)], LUNA: [("hello", None)]})
+    runner = runner_of({SOL: [("hello", None)], LUNA: [("hello", None)]})
     for model in (SOL, LUNA):
-        await of.answer(order(model))
-    thought, plain = (of.book.settled[i].usage.output_tokens for i in (0, 1))
+        await runner.answer(routed_request(model))
+    thought, plain = (runner.costs.settled[i].usage.output_tokens for i in (0, 1))
     assert thought == plain + 125
 
 
 async def test_a_tool_call_after_blank_text_is_an_answer() -> None:
     call = Delta(tool_calls=(ToolCallDelta(index=0, call_id="c1", name="look", arguments="{}"),))
-    of = desk({SOL: [(call, Delta(finish="length", usage=CUT))]})
-    pieces = await of.streamed(order(SOL, FLASH))
-    assert of.vendors.asked == [SOL] and len(pieces) == 2
+    runner = runner_of({SOL: [(call, Delta(finish="length", usage=CUT))]})
+    pieces = await runner.streamed(routed_request(SOL, FLASH))
+    assert runner.vendors.called_models == [SOL] and len(pieces) == 2

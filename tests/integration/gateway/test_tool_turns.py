@@ -15,7 +15,17 @@ from routing.chat import ChatOptions, Message, ResponseFormat, Tool, ToolCall, T
 from routing.errors import ProviderOverloaded, ProviderTruncated, UnsupportedOption
 from routing.models import Delta, ModelRequest, Tier, Usage
 from routing.policy import Decision, within_capabilities
-from tests.integration.gateway.attempt_bench import CATALOGUE, FLASH, LUNA, SOL, TOLD, Desk, Plan, Vendors, order
+from tests.integration.gateway.attempts_in_memory import (
+    CATALOGUE,
+    FLASH,
+    LUNA,
+    SOL,
+    USAGE,
+    AttemptRunner,
+    Plan,
+    Vendors,
+    routed_request,
+)
 
 CALL = ToolCall(call_id="call_1", name="look_up", arguments='{"page": 3}', signature="c2ln")
 CONVERSATION = (
@@ -30,23 +40,23 @@ PIECES = (
     Delta(tool_calls=(ToolCallDelta(index=0, arguments='{"page"'), ToolCallDelta(index=1, call_id="call_2", name="b"))),
     Delta(tool_calls=(ToolCallDelta(index=0, arguments=": 3}"), ToolCallDelta(index=1, arguments="{}"))),
 )
-CALLED: Plan = (*PIECES, Delta(finish="tool_calls", usage=TOLD))
+CALLED: Plan = (*PIECES, Delta(finish="tool_calls", usage=USAGE))
 ONCE_MORE = (ProviderOverloaded(),)
 
 
 @pytest.mark.parametrize("how", ["whole", "streamed"])
 async def test_another_vendor_continues_a_conversation_with_tools(how: str) -> None:
-    desk = Desk(Vendors({LUNA: [ONCE_MORE, ONCE_MORE], FLASH: [("A chart.", TOLD)]}))
-    request = replace(order(LUNA, FLASH, stronger=(SOL,)), messages=CONVERSATION, options=OPTIONS)
-    await (desk.answer(request) if how == "whole" else desk.streamed(request))
-    last = desk.vendors.asks[-1]
-    assert desk.vendors.asked == [LUNA, LUNA, FLASH] and isinstance(last, ModelRequest)
+    runner = AttemptRunner(Vendors({LUNA: [ONCE_MORE, ONCE_MORE], FLASH: [("A chart.", USAGE)]}))
+    request = replace(routed_request(LUNA, FLASH, stronger=(SOL,)), messages=CONVERSATION, options=OPTIONS)
+    await (runner.answer(request) if how == "whole" else runner.streamed(request))
+    last = runner.vendors.requests[-1]
+    assert runner.vendors.called_models == [LUNA, LUNA, FLASH] and isinstance(last, ModelRequest)
     assert (last.messages, last.options) == (CONVERSATION, OPTIONS)
 
 
 async def test_a_streamed_call_is_passed_on_as_it_comes_and_joined_in_the_answer() -> None:
-    desk = Desk(Vendors({LUNA: [CALLED]}))
-    *deltas, answered = await desk.streamed(order(LUNA, stronger=(SOL,)))
+    runner = AttemptRunner(Vendors({LUNA: [CALLED]}))
+    *deltas, answered = await runner.streamed(routed_request(LUNA, stronger=(SOL,)))
     assert [delta.tool_calls for delta in deltas if isinstance(delta, Delta)] == [delta.tool_calls for delta in PIECES]
     assert not isinstance(answered, Delta) and answered.answer.finish == "tool_calls"
     assert answered.answer.tool_calls == (CALL, ToolCall(call_id="call_2", name="b", arguments="{}"))
@@ -54,43 +64,43 @@ async def test_a_streamed_call_is_passed_on_as_it_comes_and_joined_in_the_answer
 
 
 async def test_a_call_that_has_begun_is_not_begun_again_by_another_model() -> None:
-    desk = Desk(Vendors({LUNA: [(PIECES[0], ProviderTruncated())], FLASH: [CALLED]}))
+    runner = AttemptRunner(Vendors({LUNA: [(PIECES[0], ProviderTruncated())], FLASH: [CALLED]}))
     with pytest.raises(ProviderTruncated):
-        await desk.streamed(order(LUNA, FLASH))
-    assert desk.vendors.asked == [LUNA]
+        await runner.streamed(routed_request(LUNA, FLASH))
+    assert runner.vendors.called_models == [LUNA]
 
 
 @pytest.mark.parametrize("how", ["whole", "streamed"])
 async def test_arguments_are_billed_as_text_where_the_vendor_reports_no_usage(how: str) -> None:
-    desk = Desk(Vendors({LUNA: [(*PIECES, Delta(finish="tool_calls"))]}))
-    request = replace(order(LUNA), messages=CONVERSATION, options=OPTIONS)
-    await (desk.answer(request) if how == "whole" else desk.streamed(request))
-    usage = desk.book.settled[0].usage
-    assert usage.output_tokens == UsageMeans().tokens_of(len('look_up{"page": 3}b{}')) and desk.book.lines()[0][2]
+    runner = AttemptRunner(Vendors({LUNA: [(*PIECES, Delta(finish="tool_calls"))]}))
+    request = replace(routed_request(LUNA), messages=CONVERSATION, options=OPTIONS)
+    await (runner.answer(request) if how == "whole" else runner.streamed(request))
+    usage = runner.costs.settled[0].usage
+    assert usage.output_tokens == UsageMeans().tokens_of(len('look_up{"page": 3}b{}')) and runner.costs.bill()[0][2]
 
 
 @pytest.mark.parametrize("how", ["whole", "streamed"])
 async def test_an_answer_of_empty_json_is_not_escalated(how: str) -> None:
-    desk = Desk(Vendors({LUNA: [("{}", TOLD)]}))
+    runner = AttemptRunner(Vendors({LUNA: [("{}", USAGE)]}))
     options = ChatOptions(response_format=ResponseFormat(type="json_object"))
-    request = replace(order(LUNA, stronger=(SOL,)), options=options)
-    await (desk.answer(request) if how == "whole" else desk.streamed(request))
-    assert desk.vendors.asked == [LUNA]
+    request = replace(routed_request(LUNA, stronger=(SOL,)), options=options)
+    await (runner.answer(request) if how == "whole" else runner.streamed(request))
+    assert runner.vendors.called_models == [LUNA]
 
 
 async def test_log_probabilities_of_a_stream_are_passed_on_and_joined() -> None:
     parts: list[dict[str, object]] = [{"content": [{"token": "a"}], "refusal": None}, {"content": [{"token": "b"}]}]
-    plan = (Delta(text="a", logprobs=parts[0]), Delta(text="b", logprobs=parts[1]), TOLD)
-    desk = Desk(Vendors({LUNA: [plan]}))
-    *deltas, answered = await desk.streamed(order(LUNA))
+    plan = (Delta(text="a", logprobs=parts[0]), Delta(text="b", logprobs=parts[1]), USAGE)
+    runner = AttemptRunner(Vendors({LUNA: [plan]}))
+    *deltas, answered = await runner.streamed(routed_request(LUNA))
     assert [delta.logprobs for delta in deltas if isinstance(delta, Delta)] == parts
     assert not isinstance(answered, Delta)
     assert answered.answer.logprobs == {"content": [{"token": "a"}, {"token": "b"}], "refusal": None}
 
 
 async def test_the_tier_that_a_vendor_served_is_in_the_answer() -> None:
-    desk = Desk(Vendors({LUNA: [("hello", Delta(finish="stop", usage=TOLD, service_tier="priority"))] * 2}))
-    (*_, streamed), whole = await desk.streamed(order(LUNA)), await desk.answer(order(LUNA))
+    runner = AttemptRunner(Vendors({LUNA: [("hello", Delta(finish="stop", usage=USAGE, service_tier="priority"))] * 2}))
+    (*_, streamed), whole = await runner.streamed(routed_request(LUNA)), await runner.answer(routed_request(LUNA))
     assert not isinstance(streamed, Delta)
     assert streamed.answer.service_tier == whole.answer.service_tier == "priority"
 
@@ -118,10 +128,10 @@ def test_models_that_do_not_accept_the_options_are_left_out() -> None:
 
 
 async def test_an_option_that_may_be_dropped_is_dropped_for_the_model_that_does_not_accept_it() -> None:
-    vendors = Vendors({LUNA: [ONCE_MORE, ONCE_MORE], FLASH: [("hello", TOLD)]})
-    desk = Desk(vendors, catalogue=limited(gpt_6_luna=NO_TOOLS))
-    await desk.answer(replace(order(LUNA, FLASH), options=OPTIONS, drop_params=True))
-    sent = [ask.options for ask in vendors.asks if isinstance(ask, ModelRequest)]
+    vendors = Vendors({LUNA: [ONCE_MORE, ONCE_MORE], FLASH: [("hello", USAGE)]})
+    runner = AttemptRunner(vendors, catalogue=limited(gpt_6_luna=NO_TOOLS))
+    await runner.answer(replace(routed_request(LUNA, FLASH), options=OPTIONS, drop_params=True))
+    sent = [request.options for request in vendors.requests if isinstance(request, ModelRequest)]
     assert sent == [ChatOptions(), ChatOptions(), OPTIONS]
 
 
@@ -142,10 +152,10 @@ async def test_an_answer_is_billed_at_the_tier_that_the_vendor_served(
     requested: Literal["flex", "priority"] | None, served: str | None, times: float
 ) -> None:
     usage = Usage(input_tokens=1_000, output_tokens=200)
-    desk = Desk(Vendors({LUNA: [("hello", Delta(finish="stop", usage=usage, service_tier=served))]}))
-    await desk.streamed(replace(order(LUNA), options=ChatOptions(service_tier=requested)))
+    runner = AttemptRunner(Vendors({LUNA: [("hello", Delta(finish="stop", usage=usage, service_tier=served))]}))
+    await runner.streamed(replace(routed_request(LUNA), options=ChatOptions(service_tier=requested)))
     standard = CATALOGUE.price(LUNA, dt.date.today()).cost_nanousd(usage)
-    assert desk.book.lines() == [(LUNA, int(standard * times), False)]
+    assert runner.costs.bill() == [(LUNA, int(standard * times), False)]
 
 
 @pytest.mark.parametrize(("requested", "times"), [(None, 1), ("flex", 1), ("priority", 2), ("auto", 1)])
@@ -153,8 +163,8 @@ async def test_a_requested_tier_is_reserved_at_its_price_and_never_below_the_sta
     requested: Literal["flex", "priority", "auto"] | None, times: int
 ) -> None:
     async def reserved(options: ChatOptions) -> int:
-        desk = Desk(Vendors({LUNA: [("hello", TOLD)]}))
-        await desk.answer(replace(order(LUNA), options=options))
-        return next(iter(desk.book.intents.values())).estimate_nanousd
+        runner = AttemptRunner(Vendors({LUNA: [("hello", USAGE)]}))
+        await runner.answer(replace(routed_request(LUNA), options=options))
+        return next(iter(runner.costs.intents.values())).estimate_nanousd
 
     assert await reserved(ChatOptions(service_tier=requested)) == times * await reserved(ChatOptions())

@@ -83,7 +83,9 @@ async def test_openai_gets_the_effort_of_the_request_and_room_for_its_thoughts(k
 
 async def test_gemini_is_called_at_its_configured_version(keeper: Keeper) -> None:
     body = await keeper.sent({"api": "gemini", "api_version": "v1beta"}, "m", max_output_tokens=150)
-    assert keeper.paths == ["/v1beta/models/m:streamGenerateContent"] and body["generationConfig"] == {"maxOutputTokens": 150}
+    assert keeper.paths == ["/v1beta/models/m:streamGenerateContent"] and body["generationConfig"] == {
+        "maxOutputTokens": 150
+    }
     assert body["systemInstruction"]["parts"] == [{"text": "Be short."}]
 
 

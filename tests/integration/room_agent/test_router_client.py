@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 
+from room_agent.conversation.llm import RouterLlm
 from room_agent.core.router_client import RouterClient
 from room_agent.core.router_errors import RouterAway, RouterBusy, RouterError, RouterRefused, TokenExpired
 from room_agent.core.router_transport import HttpTransport
@@ -112,3 +113,25 @@ async def test_an_unreachable_router_is_away() -> None:
     with pytest.raises(RouterAway):
         await RouterClient(transport, "agent-key", ROOM, "job-1", "{}").open()
     await transport.aclose()
+
+
+async def test_a_chat_names_the_participant_that_its_answer_is_for(
+    router: ScriptedRouter, client: RouterClient
+) -> None:
+    llm = RouterLlm(client, router.url)
+    for participant in ("ann", ""):
+        assert [words async for words in llm.answer([{"role": "user", "content": "Hello?"}], participant=participant)]
+    await llm.aclose()
+    assert [request.get("user") for request in router.chat_requests] == ["ann", None]
+
+
+@pytest.mark.parametrize("takes_participants", [True, False])
+async def test_a_heartbeat_names_the_speakers_to_a_router_that_takes_them(
+    router: ScriptedRouter, client: RouterClient, takes_participants: bool
+) -> None:
+    router.takes_participants = takes_participants
+    await client.open()
+    events = [{"id": "a", "participant": "ann", "audio_ms": 5}, {"id": "b", "participant": "", "characters": 5}]
+    await client.beat({}, events)
+    assert router.usage == [{"id": "a", "audio_ms": 5}, {"id": "b", "characters": 5}]
+    assert router.participants == [{"a": "ann"} if takes_participants else None]

@@ -116,7 +116,7 @@ def write_dead_jobs_journal(directory: Path, name: str, room: str = ROOM) -> Non
     journal = UsageJournal.create(
         directory, JournaledJob(room=room, job_id=name, metadata=f'{{"tenant_id": "{tenant}"}}')
     )
-    journal.announced(1, "stt", "nova-3", 50)
+    journal.announced(1, ("stt", "nova-3", ""), 50)
     journal.close(settled=False)
 
 
@@ -158,7 +158,7 @@ async def test_a_job_killed_while_it_speaks_is_billed_for_the_audio_its_vendor_r
 
 async def test_a_living_job_is_not_recovered(tmp_path: Path) -> None:
     journal = UsageJournal.create(tmp_path, JournaledJob(room=ROOM, job_id="AJ_2", metadata="{}"))
-    journal.announced(1, "stt", "nova-3", 50)
+    journal.announced(1, ("stt", "nova-3", ""), 50)
     async with ScriptedRouter().running() as router:
         assert await recover(tmp_path, router.url)
         assert router.opened == 0

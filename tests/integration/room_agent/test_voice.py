@@ -144,7 +144,7 @@ async def test_several_languages_are_billed_by_the_row_of_their_own_price(
 ) -> None:
     async with transcribing_microphone(emulator, language=language) as microphone:
         await microphone.transcribe(silence(500), speech(1_500), silence(1_500))
-        assert {event.model for event in microphone.usage.due()} == {model}
+        assert {(event.model, event.participant) for event in microphone.usage.due()} == {(model, "ann")}
     assert [request.model for request in emulator.journal] == ["nova-3"]
     assert load_prices().of(model, dt.date.today()).audio_ms_pico
 

@@ -11,7 +11,11 @@ import pytest
 from livekit import rtc
 from structlog.testing import capture_logs
 
+from room_agent.conversation.manager import ConversationManager
+from room_agent.conversation.notices import NOTICE_TEXTS, Trouble
+from room_agent.conversation.transcription import Transcription
 from room_agent.core.models import FrameDescribed
+from room_agent.core.router_client import TenantBudget
 from room_agent.core.settings import SpeechSettings
 from room_agent.session import LAST_HEARTBEAT_EVERY_S, LONGEST_BACKOFF_S, TOPIC, RoomSession, RoomSpeech
 from tests.support.screens import Desktop
@@ -220,7 +224,7 @@ SETTINGS = SpeechSettings(
 async def harness_with_speech(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[SessionHarness, RoomSpeech]]:
     """Yield a session with a conversation that cannot start; frames and usage are still recorded."""
 
-    async def fail(_: RoomSpeech) -> None:
+    async def fail(_: RoomSpeech, budget: TenantBudget | None) -> None:
         raise OSError("words of a participant")
 
     monkeypatch.setattr(RoomSpeech, "start", fail)
@@ -253,12 +257,33 @@ async def test_frames_and_heartbeats_continue_when_the_conversation_cannot_start
     assert "chat_taken" in harness.router.heartbeats[-1]["counters"]
 
 
+@pytest.mark.parametrize(("spent", "paused"), [(10, True), (9, False)])
+async def test_a_room_that_opens_with_a_spent_budget_listens_to_nobody(
+    monkeypatch: pytest.MonkeyPatch, spent: int, paused: bool
+) -> None:
+    paused_at_start, notices = list[bool](), list[str]()
+
+    async def start(manager: ConversationManager) -> None:
+        paused_at_start.append(manager.is_stt_paused())
+
+    monkeypatch.setattr(ConversationManager, "start", start)
+    monkeypatch.setattr(Transcription, "notice", lambda _, text: notices.append(text))
+    router = OfflineRouter()
+    harness = SessionHarness(router, monkeypatch)
+    speech = RoomSpeech(harness.room.as_room, router.client, "http://router.invalid", SETTINGS)
+    await speech.start(TenantBudget(spent_nanousd=spent, limit_nanousd=10))
+    assert paused_at_start == [paused] and notices == [NOTICE_TEXTS[Trouble.BUDGET]] * paused
+    await speech.aclose()
+    await speech.close_usage()
+    await harness.session.aclose()
+
+
 async def test_the_last_heartbeat_is_repeated_until_all_usage_is_billed(
     harness_with_speech: tuple[SessionHarness, RoomSpeech],
 ) -> None:
     harness, speech = harness_with_speech
     await harness.start()
-    speech.usage.count("tts", "eleven_flash_v2_5", 40)
+    speech.usage.count(("tts", "eleven_flash_v2_5", ""), 40)
     harness.router.heartbeat_statuses.extend([503, 401])
     closing = asyncio.create_task(harness.session.aclose())
     for _ in range(2):

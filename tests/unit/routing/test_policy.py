@@ -104,6 +104,14 @@ def test_a_rule_overrides_the_score_and_is_counted(
     assert share.counts().ruled == {(reason, tier): 1} and share.counts().scored == 0
 
 
+def test_a_routes_own_share_of_the_budget_moves_a_tenant_to_the_simple_tier() -> None:
+    routes = replace(ROUTES, simple_tier_from=0.5)
+    for used, reason in ((0.49, "code"), (0.5, "budget nearly spent")):
+        standing = TenantStanding(plan="pro", budget_used=used)
+        decision = choose("auto", HARD, routes, "llm", CATALOGUE, share=share_control(), standing=standing)
+        assert decision.reasons == (reason,)
+
+
 def test_a_tenant_without_a_matching_rule_is_scored() -> None:
     share = share_control()
     decision = choose(

@@ -18,7 +18,7 @@ from cluster.aggregator.deployment import (
     record_superseded,
     refuse_superseded,
 )
-from cluster.config.settings import BackendSettings, CostSettings
+from cluster.config.settings import BackendSettings, CostSettings, WebhookSettings
 
 KEY = {"RAYROOM_BACKEND_KEY": "k1"}
 OLD = DeployedVersion(deployed_at_s=100.0, fingerprint="a")
@@ -38,12 +38,19 @@ def settings(
         settings(backend=BackendSettings(url="https://backend.example")),
         settings(backend=BackendSettings(transformer="plain")),
         settings(environment={"RAYROOM_BACKEND_KEY": "k2"}),
+        settings(costs=CostSettings(alert_webhook=WebhookSettings(url="https://hook.example"))),
     ],
-    ids=["costs", "url", "transformer", "key"],
+    ids=["costs", "url", "transformer", "key", "webhook"],
 )
 def test_every_setting_of_the_aggregator_changes_its_fingerprint(changed: AggregatorSettings) -> None:
     assert changed.deployment.fingerprint != settings().deployment.fingerprint
     assert settings().deployment == settings().deployment
+
+
+def test_a_new_key_of_the_webhook_changes_the_fingerprint() -> None:
+    costs = CostSettings(alert_webhook=WebhookSettings(url="https://hook.example"))
+    before, after = (settings(costs=costs, environment=KEY | {"RAYROOM_WEBHOOK_KEY": key}) for key in ("w1", "w2"))
+    assert before.deployment.fingerprint != after.deployment.fingerprint
 
 
 def test_the_key_is_in_no_text_of_the_settings() -> None:

@@ -20,7 +20,7 @@ from cluster.aggregator.messages import (
 )
 from cluster.costs.models import Entry
 from routing.errors import BudgetExceeded, CostsUnavailable, RoomClosed
-from routing.models import Outcome, Usage
+from routing.models import Outcome, Spending, Usage
 from tests.support.cost_entries import call_record, intent, settlement
 
 
@@ -75,8 +75,9 @@ def test_only_neighbouring_versions_are_understood(version: str | None, understo
 
 def test_receipts_come_out_of_a_message_as_they_went_in() -> None:
     refusal = BudgetExceeded(spent_nanousd=1, limit_nanousd=2, resets_at="1970-02-01T00:00:00Z")
-    first, second = unpack_receipts(pack_receipts([700, refusal]))
-    assert first == 700 and isinstance(second, BudgetExceeded) and second.facts == refusal.facts
+    spending = Spending(month_nanousd=700, day_nanousd=70, room_nanousd=7)
+    first, second = unpack_receipts(pack_receipts([spending, refusal]))
+    assert first == spending and isinstance(second, BudgetExceeded) and second.facts == refusal.facts
 
 
 def test_a_refusal_of_the_whole_batch_is_raised() -> None:

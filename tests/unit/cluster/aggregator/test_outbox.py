@@ -9,7 +9,7 @@ import pytest
 from cluster.aggregator.outbox import CostOutbox
 from cluster.costs.models import Entry, Receipt
 from routing.errors import BudgetExceeded, CostsUnavailable
-from routing.models import Intent, Outcome, Settlement
+from routing.models import Intent, Outcome, Settlement, Spending
 from tests.support.cost_entries import intent, settlement
 
 
@@ -36,7 +36,9 @@ class Aggregator:
         if self.omit_receipts:
             self.omit_receipts -= 1
             return []
-        return [BudgetExceeded() if entry.event_id in self.rejected_ids else 5 for entry in entries]
+        return [
+            BudgetExceeded() if entry.event_id in self.rejected_ids else Spending(month_nanousd=5) for entry in entries
+        ]
 
     def entries(self) -> list[Entry]:
         return [entry for batch in self.batches for entry in batch]
@@ -68,7 +70,7 @@ async def test_entries_are_resent_after_a_lost_reply(aggregator: Aggregator) -> 
 async def test_a_reply_without_a_receipt_for_each_entry_sends_the_batch_again(aggregator: Aggregator) -> None:
     aggregator.omit_receipts = 1
     outbox = CostOutbox(aggregator.write, timeout_s=5)
-    assert await outbox.reserve(intent()) == 5
+    assert await outbox.reserve(intent()) == Spending(month_nanousd=5)
     assert outbox.resends == 1 and outbox.waiting == 0
 
 
@@ -78,7 +80,7 @@ async def test_a_rejection_raises_only_for_its_own_caller(aggregator: Aggregator
     results = await asyncio.gather(
         *(outbox.reserve(intent(f"e{number}")) for number in (1, 2, 3)), return_exceptions=True
     )
-    assert [type(result) for result in results] == [int, BudgetExceeded, int]
+    assert [type(result) for result in results] == [Spending, BudgetExceeded, Spending]
 
 
 async def test_an_intent_that_timed_out_is_settled_at_zero(aggregator: Aggregator) -> None:

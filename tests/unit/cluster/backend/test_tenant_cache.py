@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from cluster.backend import tenant_cache
+from cluster.backend.factory import stale_s
 from cluster.backend.tenant_cache import UNKNOWN_TTL_S, TenantCache
+from cluster.config.settings import BackendSettings
 from routing.errors import BackendUnavailable, TenantUnknown
 from routing.models import Tenant
 
@@ -111,3 +113,20 @@ async def test_no_more_tenants_are_cached_than_the_limit(
         with suppress(TenantUnknown):
             await cache.tenant(name)
     assert backend.requests == ["acme", "nobody", "no one", "acme"]
+
+
+@pytest.mark.parametrize("when_silent", ["open", "closed"])
+async def test_the_setting_decides_whether_a_longer_outage_refuses_a_known_tenant(when_silent: str) -> None:
+    settings = BackendSettings.model_validate({"when_silent": when_silent})
+    backend, clock = TenantBackend(), Clock()
+    cache = TenantCache(backend.tenant, ttl_s=30, stale_s=stale_s(settings), clock=clock)
+    await cache.tenant("acme")
+    backend.down, clock.now_s = True, settings.tenant_stale_s + 86_400
+    if when_silent == "open":
+        assert (await cache.tenant("acme")).name == "Acme"
+    else:
+        with pytest.raises(BackendUnavailable):
+            await cache.tenant("acme")
+    # Of a tenant that was never read no budget is known: both refuse it.
+    with pytest.raises(BackendUnavailable):
+        await cache.tenant("globex")

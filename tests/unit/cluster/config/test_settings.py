@@ -42,8 +42,21 @@ def test_the_shipped_configuration_is_valid() -> None:
     assert "gpt-6-luna" in settings.model_names()
 
 
+def test_a_webhook_without_its_signing_key_is_refused_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAYROOM_WEBHOOK_KEY", raising=False)
+    settings = parse_settings(args(costs__alert_webhook={"url": "https://hook.example"}))
+    with pytest.raises(ConfigurationError, match=r"costs\.alert_webhook\.key_env: RAYROOM_WEBHOOK_KEY"):
+        check(settings)
+
+
 INVALID = {
     "an unknown key": ({"costs__flush_evry_s": 3}, "args.costs.flush_evry_s", "flush_every_s"),
+    "a time zone of nowhere": (
+        {"backend__local_tenants__acme__time_zone": "Mars/Olympus"},
+        "args.backend.local_tenants.acme.time_zone",
+        "no IANA time zone",
+    ),
+    "a threshold above the budget": ({"costs__budget_alerts": [0.5, 1.5]}, "args.costs.budget_alerts.1", "1.5"),
     "an unknown part": ({"cost": {}}, "args.cost", "costs"),
     "a share above one": ({"vision__threshold": 7}, "args.vision.threshold", "7"),
     "no model": ({"llm__simple": []}, "args.llm.simple", "at least 1"),

@@ -13,7 +13,7 @@ from cluster.costs.commit_log import CommitLog
 from cluster.costs.journal import Journal
 from cluster.costs.models import Correction
 from routing.models import Outcome, TenantTotals
-from tests.support.cost_entries import call_record, intent, settlement
+from tests.support.cost_entries import call_record, intent, month_spending, settlement
 from tests.support.manual_clock import ManualClock
 
 GRACE_S = 30.0
@@ -109,7 +109,7 @@ async def test_a_routers_estimate_after_the_replicas_report_is_not_taken(
 ) -> None:
     await open_attempt(commit_log)
     commit_log.add_call_records([call_record(cost_nanousd=250, estimated=True)])
-    assert await commit_log.write([settlement(cost_nanousd=900, estimated=True)]) == [250]
+    assert month_spending(await commit_log.write([settlement(cost_nanousd=900, estimated=True)])) == [250]
     await run_until(commit_log, clock, clock.now_s + WATCH_S + 1)
     assert (await commit_log.totals("acme")).settled_nanousd == 250
 
@@ -142,7 +142,7 @@ async def test_a_late_settlement_before_sealing_replaces_the_estimate(
 ) -> None:
     await open_attempt(commit_log)
     await expire(commit_log, clock)
-    assert await commit_log.write([settlement(cost_nanousd=100)]) == [100]
+    assert month_spending(await commit_log.write([settlement(cost_nanousd=100)])) == [100]
     assert (await commit_log.totals("acme")).settled_nanousd == 100
     assert commit_log.counters.corrections == 0
 
@@ -154,7 +154,7 @@ async def test_nothing_expires_after_a_stall_until_the_outboxes_have_delivered(
     clock.now_s += 95.0
     await commit_log.expire()
     assert await commit_log.open_intents() == 1
-    assert await commit_log.write([settlement(cost_nanousd=100)]) == [100]
+    assert month_spending(await commit_log.write([settlement(cost_nanousd=100)])) == [100]
     await run_until(commit_log, clock, clock.now_s + GRACE_S + 1)
     totals = await commit_log.totals("acme")
     assert (totals.settled_nanousd, totals.estimated_requests) == (100, 0)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cluster.costs.commit_log import CommitLog
 from cluster.costs.journal import Journal
-from tests.support.cost_entries import intent, settlement, spend
+from tests.support.cost_entries import intent, month_spending, settlement, spend
 from tests.support.manual_clock import ManualClock
 
 DECEMBER_S = dt.datetime(2026, 12, 1, tzinfo=dt.UTC).timestamp()
@@ -27,7 +27,7 @@ async def test_a_reservation_over_the_months_end_counts_in_the_new_month(tmp_pat
     await commit_log.write([intent("open", estimate_nanousd=80, budget_nanousd=1_000)])
     clock.now_s = DECEMBER_S + 1
     assert commit_log.spent_nanousd(["acme"]) == {"acme": 0}
-    assert await commit_log.write([settlement("open", 70)]) == [70]
+    assert month_spending(await commit_log.write([settlement("open", 70)])) == [70]
     live = commit_log.spent_nanousd(["acme"])
     await commit_log.aclose()
     assert live == await restarted_spend(tmp_path / "journal.db", clock) == {"acme": 70}

@@ -9,7 +9,7 @@ import pytest
 
 from cluster.rooms.heartbeat_batcher import HeartbeatBatcher, HeartbeatReceipt
 from routing.errors import CostsUnavailable, RoomClosed
-from routing.models import RoomHeartbeat
+from routing.models import RoomHeartbeat, Spending
 
 
 class Aggregator:
@@ -24,9 +24,9 @@ class Aggregator:
         if self.fails:
             raise CostsUnavailable
         self.calls.append(heartbeats)
-        return HeartbeatReceipt(
-            spent_nanousd=Counter(heartbeat.tenant_id for heartbeat in heartbeats), closed_rooms=frozenset(self.closed)
-        )
+        beats = Counter(heartbeat.tenant_id for heartbeat in heartbeats)
+        spent = {heartbeat.room: Spending(month_nanousd=beats[heartbeat.tenant_id]) for heartbeat in heartbeats}
+        return HeartbeatReceipt(spent=spent, closed_rooms=frozenset(self.closed))
 
     def rooms(self) -> list[str]:
         return [heartbeat.room for batch in self.calls for heartbeat in batch]
@@ -64,7 +64,8 @@ async def test_each_heartbeat_returns_the_spend_of_its_own_tenant(
         heartbeat("d", tenant="globex"),
         heartbeat("e"),
     ]
-    assert await asyncio.gather(*(batcher.beat(item) for item in heartbeats)) == [3, 2, 3, 2, 3]
+    spendings = await asyncio.gather(*(batcher.beat(item) for item in heartbeats))
+    assert [one and one.month_nanousd for one in spendings] == [3, 2, 3, 2, 3]
     assert len(aggregator.calls) == 1
 
 
@@ -106,7 +107,7 @@ async def test_a_pending_heartbeat_does_not_reopen_a_closed_room(
     pending = asyncio.create_task(batcher.beat(heartbeat("room")))
     await asyncio.sleep(0)
     batcher.drop("room", job_id)
-    assert await pending == (1 if sent_rooms else None)
+    assert await pending == (Spending(month_nanousd=1) if sent_rooms else None)
     assert aggregator.rooms() == sent_rooms
     await batcher.aclose()
 
@@ -116,4 +117,4 @@ async def test_a_heartbeat_of_a_closed_room_is_refused(aggregator: Aggregator, b
     results = await asyncio.gather(
         batcher.beat(heartbeat("room-1")), batcher.beat(heartbeat("room-2")), return_exceptions=True
     )
-    assert isinstance(results[0], RoomClosed) and results[1] == 2
+    assert isinstance(results[0], RoomClosed) and results[1] == Spending(month_nanousd=2)

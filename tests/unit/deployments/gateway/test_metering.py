@@ -10,7 +10,7 @@ import pytest
 from deployments.gateway import metering
 from deployments.gateway.metering import Meter
 from routing.catalogue import load_catalogue
-from routing.models import Intent, Settlement, Tenant, TenantTotals
+from routing.models import Intent, Settlement, Spending, Tenant, TenantTotals
 from tests.support.cost_entries import settlement
 
 ACME = Tenant(tenant_id="acme", name="Acme", plan="pro", active=True, budget_nanousd=100, requests_per_minute=None)
@@ -19,23 +19,31 @@ ACME = Tenant(tenant_id="acme", name="Acme", plan="pro", active=True, budget_nan
 class Costs:
     """Record any entry, with half of `ACME`'s budget spent after it."""
 
-    async def reserve(self, intent: Intent) -> int:
-        return 50
+    async def reserve(self, intent: Intent) -> Spending:
+        return Spending(month_nanousd=50)
 
     async def settle(self, settlement: Settlement) -> None: ...
 
-    async def record(self, entries: Sequence[Intent | Settlement]) -> int:
-        return 50
+    async def record(self, entries: Sequence[Intent | Settlement]) -> Spending:
+        return Spending(month_nanousd=50)
 
     async def totals(self, tenant_id: str) -> TenantTotals:
-        raise NotImplementedError
+        return TenantTotals(
+            tenant_id=tenant_id,
+            settled_nanousd=50,
+            reserved_nanousd=0,
+            sent_nanousd=0,
+            requests=0,
+            estimated_requests=0,
+            by_model=(),
+        )
 
 
 async def test_the_budget_of_the_tenant_that_spent_longest_ago_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metering, "MAX_TENANTS", 2)
     meter = Meter(Costs(), load_catalogue(), frozenset(), 10.0, lambda: 0.0)
-    assert meter.budget_used(ACME) is None
+    assert meter.budget_used(ACME, "") is None
     for name in ("acme", "globex", "acme", "initech"):
         await meter.record_spent(name, [settlement()])
-    assert meter.budget_used(ACME) == 0.5
-    assert meter.budget_used(replace(ACME, tenant_id="globex")) is None
+    assert meter.budget_used(ACME, "") == 0.5
+    assert meter.budget_used(replace(ACME, tenant_id="globex"), "") is None

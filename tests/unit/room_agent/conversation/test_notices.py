@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import cast
+
 import pytest
 from livekit import rtc
 
+from room_agent.audio.tts import SpeechOutput
 from room_agent.conversation.notices import BUDGET_RETRY_S, NOTICE_TEXTS, Notices, Trouble
 from room_agent.conversation.transcription import Transcription
 from room_agent.core.router_client import HeartbeatResult, TenantBudget
@@ -50,6 +54,17 @@ class NoticesHarness:
 @pytest.fixture
 async def harness() -> NoticesHarness:
     return NoticesHarness()
+
+
+async def test_nothing_is_spoken_while_the_budget_is_spent(harness: NoticesHarness) -> None:
+    spoken: list[str] = []
+    speech_output = cast(SpeechOutput, SimpleNamespace(say=spoken.append))
+    notices = Notices(harness.transcription, speech_output, lambda: harness.now_s)
+    notices.failed(Trouble.HEARING)
+    notices.on_heartbeat(HeartbeatResult(budget=TenantBudget(spent_nanousd=LIMIT, limit_nanousd=LIMIT)))
+    notices.failed(Trouble.THINKING)
+    written = [NOTICE_TEXTS[trouble] for trouble in (Trouble.HEARING, Trouble.BUDGET, Trouble.THINKING)]
+    assert harness.transcription.sent_notices == written and spoken == written[:1]
 
 
 async def test_a_budget_refusal_is_announced_once_and_retried_after_a_wait(harness: NoticesHarness) -> None:

@@ -176,3 +176,17 @@ def test_the_header_names_the_job(tmp_path: Path, journal: UsageJournal) -> None
     (path,) = tmp_path.glob("*.jsonl")
     kind, name, job = json.loads(path.read_text())
     assert (kind, name) == ("job", path.stem) and JournaledJob(**job) == JOB
+
+
+def test_a_speaker_is_in_the_journal_and_lines_without_one_are_read_too(tmp_path: Path, journal: UsageJournal) -> None:
+    usage = meter(journal)
+    usage.socket("stt", "nova-3", "ann").will_send(50)
+    usage.socket("stt", "nova-3", "bob").will_send(20)
+    (ann, _) = usage.due()
+    usage.taken([ann.id])
+    (path,) = tmp_path.glob("*.jsonl")
+    with path.open("ab") as file:
+        file.write(b'["will",9,"stt","nova-3",7]\n')
+    unbilled = read_unbilled(tmp_path)
+    assert unbilled.invalid_lines == 0
+    assert [(event.participant, event.amount) for event in unbilled.events_at(NOW_S)] == [("bob", 20), ("", 7)]

@@ -16,10 +16,10 @@ def new_meter() -> SpeechMeter:
 
 def test_an_event_keeps_its_id_and_its_amount_until_the_router_accepts_it() -> None:
     meter = new_meter()
-    meter.count("stt", "nova-3", 1_200)
-    meter.count("tts", "eleven_flash_v2_5", 17)
+    meter.count(("stt", "nova-3", ""), 1_200)
+    meter.count(("tts", "eleven_flash_v2_5", ""), 17)
     first = meter.due()
-    meter.count("stt", "nova-3", 300)
+    meter.count(("stt", "nova-3", ""), 300)
     second = meter.due()
     assert second[:2] == first and [event.audio_ms for event in second] == [1_200, 0, 300]
     meter.taken([event.id for event in first])
@@ -30,14 +30,14 @@ def test_an_event_keeps_its_id_and_its_amount_until_the_router_accepts_it() -> N
 def test_two_runs_of_one_job_share_no_id() -> None:
     meters = new_meter(), new_meter()
     for meter in meters:
-        meter.count("stt", "nova-3", 1)
+        meter.count(("stt", "nova-3", ""), 1)
     assert meters[0].due()[0].id != meters[1].due()[0].id
 
 
 def test_no_usage_is_dropped_while_the_router_accepts_none() -> None:
     meter = new_meter()
     for _ in range(3 * MAX_EVENTS):
-        meter.count("stt", "nova-3", 20)
+        meter.count(("stt", "nova-3", ""), 20)
         due = meter.due()
     assert len(due) == MAX_EVENTS and sum(event.audio_ms for event in due) == MAX_EVENTS * 20
     meter.taken([event.id for event in due])
@@ -46,26 +46,26 @@ def test_no_usage_is_dropped_while_the_router_accepts_none() -> None:
 
 def test_an_amount_above_the_limit_of_one_event_is_split() -> None:
     meter = new_meter()
-    meter.count("tts", "eleven_flash_v2_5", 1_500_000)
+    meter.count(("tts", "eleven_flash_v2_5", ""), 1_500_000)
     assert [event.characters for event in meter.due()] == [1_000_000]
     assert [event.characters for event in meter.due()] == [1_000_000, 500_000]
 
 
 def test_an_amount_refused_after_its_event_is_deducted_from_the_next_one() -> None:
     meter = new_meter()
-    meter.count("stt", "nova-3", 50)
+    meter.count(("stt", "nova-3", ""), 50)
     events = meter.due()
-    meter.count("stt", "nova-3", -50)
+    meter.count(("stt", "nova-3", ""), -50)
     assert meter.due() == events and not meter.settled and meter.unbilled == {"stt": 50, "tts": 0}
     meter.taken([event.id for event in events])
     assert meter.due() == [] and meter.settled
-    meter.count("stt", "nova-3", 70)
+    meter.count(("stt", "nova-3", ""), 70)
     assert [event.audio_ms for event in meter.due()] == [20]
 
 
 def test_an_amount_of_zero_makes_no_event() -> None:
     meter = new_meter()
-    meter.count("stt", "nova-3", 0)
+    meter.count(("stt", "nova-3", ""), 0)
     assert meter.due() == []
 
 
@@ -88,3 +88,13 @@ def test_usage_that_the_router_set_aside_is_not_sent_again() -> None:
     aside = [{"id": "b", "param": "usage.1.model", "message": "?"}, {"id": None, "param": "usage.2", "message": "?"}]
     result = HeartbeatResult.model_validate({"taken": ["a"], "set_aside": aside})
     assert result.settled == ("a", "b")
+
+
+def test_each_speaker_has_events_of_their_own_and_nothing_stays_of_those_who_are_billed() -> None:
+    meter = new_meter()
+    for number in range(5):
+        meter.count(("stt", "nova-3", f"p{number % 2}"), 10)
+    events = meter.due()
+    assert [(event.participant, event.audio_ms) for event in events] == [("p0", 30), ("p1", 20)]
+    meter.taken([event.id for event in events])
+    assert meter.settled and not meter._pending

@@ -6,18 +6,22 @@ import random
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from aiohttp import web
-
 from cluster.lab.emulator.chat.openai.chat_fields import chat_effort, check_chat_fields
 from cluster.lab.emulator.chat.openai.chat_messages import read_messages
 from cluster.lab.emulator.chat.openai.checks import InvalidRequest
-from cluster.lab.emulator.chat.openai.errors import CREATED_S, NAME, OpenAIProtocol, data_event
+from cluster.lab.emulator.chat.openai.errors import CREATED_S, NAME, data_event
 from cluster.lab.emulator.chat.openai.prefixes import cache_points
-from cluster.lab.emulator.chat.openai.requests import OpenAIRequest, all_parts, check_length, measured, served_tier
+from cluster.lab.emulator.chat.openai.requests import (
+    OpenAIGeneration,
+    OpenAIRequest,
+    all_parts,
+    check_length,
+    measured,
+    served_tier,
+)
 from cluster.lab.emulator.chat.openai.tool_fields import read_format, read_tools
 from cluster.lab.emulator.core.answers import GeneratedAnswer, TokenCounts
 from cluster.lab.emulator.core.model_rules import rules_of
-from cluster.lab.emulator.core.parsing import bearer
 from cluster.lab.emulator.core.protocol import StreamFrame
 from cluster.lab.emulator.core.request import ParsedRequest
 from cluster.lab.emulator.core.tools import EmulatedToolCall
@@ -34,18 +38,41 @@ _LOGPROB = -0.1
 """The log probability of every emulated token."""
 
 
-class OpenAIChat(OpenAIProtocol):
+class OpenAIChat(OpenAIGeneration):
     """Chat completions."""
 
-    def read(self, request: web.Request, body: Any) -> ParsedRequest:
-        key = bearer(request.headers)
-        fields = body if isinstance(body, dict) else {}
-        model = fields.get("model") if isinstance(fields.get("model"), str) else ""
-        try:
-            return _parsed(fields, key)
-        except InvalidRequest as refused:
-            stream = fields.get("stream") is True
-            return ParsedRequest(vendor=NAME, model=str(model), key=key, stream=stream, wrong=refused.problem)
+    def parse(self, body: Mapping[str, Any], key: str | None) -> OpenAIRequest:
+        rules = rules_of(str(body.get("model")))
+        check_chat_fields(body, rules)
+        turns, tools = read_messages(body), read_tools(body, "nested")
+        schema = read_format(body, "response_format", "nested")
+        if schema is ANY_OBJECT and not any("json" in turn.text.lower() for turn in turns):
+            raise InvalidRequest("The messages must contain the word 'json' for a json_object.", "messages")
+        parts = all_parts(turns, tools, schema)
+        content, limit = measured(parts), body.get("max_completion_tokens") or body.get("max_tokens")
+        check_length(content, rules, limit, "messages")
+        options = body.get("stream_options") or {}
+        stop = body.get("stop") or ()
+        return OpenAIRequest(
+            vendor=NAME,
+            model=body["model"],
+            key=key,
+            stream=body.get("stream") is True,
+            content=content,
+            turns=turns,
+            max_tokens=limit,
+            thinking_tokens=rules.thinking_tokens(chat_effort(body, rules)),
+            choices=body.get("n") or 1,
+            tools=tools,
+            response_schema=schema,
+            stop=(stop,) if isinstance(stop, str) else tuple(stop),
+            service_tier=served_tier(body.get("service_tier")),
+            cache_points=cache_points(parts, rules),
+            include_usage=options.get("include_usage") is True,
+            obfuscation=options.get("include_obfuscation") is not False,
+            logprobs=body.get("logprobs") is True,
+            top_logprobs=body.get("top_logprobs") or 0,
+        )
 
     def response_body(self, parsed: ParsedRequest, answer: GeneratedAnswer) -> Any:
         refusal = answer.text if answer.end == "refused" else None
@@ -89,40 +116,6 @@ class OpenAIChat(OpenAIProtocol):
         if parsed.include_usage and not (answer.untold_usage or answer.usage_first):
             yield data_event(head | {"choices": [], "usage": _usage(answer.token_counts)} | next(padding))
         yield StreamFrame(b"data: [DONE]\n\n")
-
-
-def _parsed(body: Mapping[str, Any], key: str | None) -> OpenAIRequest:
-    rules = rules_of(str(body.get("model")))
-    check_chat_fields(body, rules)
-    turns, tools = read_messages(body), read_tools(body, "nested")
-    schema = read_format(body, "response_format", "nested")
-    if schema is ANY_OBJECT and not any("json" in turn.text.lower() for turn in turns):
-        raise InvalidRequest("The messages must contain the word 'json' for a json_object.", "messages")
-    parts = all_parts(turns, tools, schema)
-    content, limit = measured(parts), body.get("max_completion_tokens") or body.get("max_tokens")
-    check_length(content, rules, limit, "messages")
-    options = body.get("stream_options") or {}
-    stop = body.get("stop") or ()
-    return OpenAIRequest(
-        vendor=NAME,
-        model=body["model"],
-        key=key,
-        stream=body.get("stream") is True,
-        content=content,
-        turns=turns,
-        max_tokens=limit,
-        thinking_tokens=rules.thinking_tokens(chat_effort(body, rules)),
-        choices=body.get("n") or 1,
-        tools=tools,
-        response_schema=schema,
-        stop=(stop,) if isinstance(stop, str) else tuple(stop),
-        service_tier=served_tier(body.get("service_tier")),
-        cache_points=cache_points(parts, rules),
-        include_usage=options.get("include_usage") is True,
-        obfuscation=options.get("include_obfuscation") is not False,
-        logprobs=body.get("logprobs") is True,
-        top_logprobs=body.get("top_logprobs") or 0,
-    )
 
 
 def _deltas(answer: GeneratedAnswer) -> Iterator[tuple[dict[str, Any], int]]:

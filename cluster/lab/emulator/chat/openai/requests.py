@@ -1,16 +1,20 @@
-"""Parts of a request that chat completions and responses share: content, length, effort and service tier."""
+"""Parts of a request that chat completions and responses share: reading, content, length, effort and service tier."""
 
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from aiohttp import web
+
 from cluster.lab.emulator.chat.openai.checks import InvalidRequest
-from cluster.lab.emulator.chat.openai.errors import NAME
+from cluster.lab.emulator.chat.openai.errors import NAME, OpenAIProtocol
 from cluster.lab.emulator.core.content import Part, RequestContent, RequestMessage, measure
 from cluster.lab.emulator.core.model_rules import ModelRules, image_tokens
+from cluster.lab.emulator.core.parsing import bearer
 from cluster.lab.emulator.core.request import ParsedRequest
 from cluster.lab.emulator.core.tools import OfferedTools
 
@@ -26,6 +30,24 @@ class OpenAIRequest(ParsedRequest):
     top_logprobs: int = 0
     echo: Mapping[str, Any] | None = None
     """The fields of the request that a response repeats."""
+
+
+class OpenAIGeneration(OpenAIProtocol, ABC):
+    """A protocol that generates text: chat completions or responses."""
+
+    @abstractmethod
+    def parse(self, body: Mapping[str, Any], key: str | None) -> OpenAIRequest:
+        """Return the checked request; raises InvalidRequest."""
+
+    def read(self, request: web.Request, body: Any) -> ParsedRequest:
+        key = bearer(request.headers)
+        fields = body if isinstance(body, dict) else {}
+        model = fields.get("model") if isinstance(fields.get("model"), str) else ""
+        try:
+            return self.parse(fields, key)
+        except InvalidRequest as refused:
+            stream = fields.get("stream") is True
+            return ParsedRequest(vendor=NAME, model=str(model), key=key, stream=stream, wrong=refused.problem)
 
 
 def all_parts(turns: Sequence[RequestMessage], tools: OfferedTools, schema: Mapping[str, Any] | None) -> list[Part]:

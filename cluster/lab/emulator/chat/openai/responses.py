@@ -7,17 +7,21 @@ import random
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from aiohttp import web
-
 from cluster.lab.emulator.chat.openai.checks import InvalidRequest
-from cluster.lab.emulator.chat.openai.errors import CREATED_S, NAME, OpenAIProtocol, overload_body
+from cluster.lab.emulator.chat.openai.errors import CREATED_S, NAME, overload_body
 from cluster.lab.emulator.chat.openai.prefixes import cache_points
-from cluster.lab.emulator.chat.openai.requests import OpenAIRequest, all_parts, check_length, measured, served_tier
+from cluster.lab.emulator.chat.openai.requests import (
+    OpenAIGeneration,
+    OpenAIRequest,
+    all_parts,
+    check_length,
+    measured,
+    served_tier,
+)
 from cluster.lab.emulator.chat.openai.responses_request import check_response_fields, read_input, response_effort
 from cluster.lab.emulator.chat.openai.tool_fields import read_format, read_tools
 from cluster.lab.emulator.core.answers import GeneratedAnswer, TokenCounts
 from cluster.lab.emulator.core.model_rules import rules_of
-from cluster.lab.emulator.core.parsing import bearer
 from cluster.lab.emulator.core.protocol import StreamFrame
 from cluster.lab.emulator.core.request import ParsedRequest
 from cluster.lab.emulator.core.tools import EmulatedToolCall
@@ -27,18 +31,35 @@ _INCOMPLETE = {"length": "max_output_tokens", "filtered": "content_filter"}
 _Json = dict[str, Any]
 
 
-class OpenAIResponses(OpenAIProtocol):
+class OpenAIResponses(OpenAIGeneration):
     """Responses."""
 
-    def read(self, request: web.Request, body: Any) -> ParsedRequest:
-        key = bearer(request.headers)
-        fields = body if isinstance(body, dict) else {}
-        model = fields.get("model") if isinstance(fields.get("model"), str) else ""
-        try:
-            return _parsed(fields, key)
-        except InvalidRequest as refused:
-            stream = fields.get("stream") is True
-            return ParsedRequest(vendor=NAME, model=str(model), key=key, stream=stream, wrong=refused.problem)
+    def parse(self, body: Mapping[str, Any], key: str | None) -> OpenAIRequest:
+        rules = rules_of(str(body.get("model")))
+        check_response_fields(body, rules)
+        turns, tools = read_input(body), read_tools(body, "flat")
+        schema = read_format(body.get("text") or {}, "text.format", "flat")
+        if schema is ANY_OBJECT and not any("json" in turn.text.lower() for turn in turns if turn.role != "system"):
+            raise InvalidRequest("The input must contain the word 'json' for a json_object.", "input")
+        parts = all_parts(turns, tools, schema)
+        content, limit = measured(parts), body.get("max_output_tokens")
+        check_length(content, rules, limit, "input")
+        return OpenAIRequest(
+            vendor=NAME,
+            model=body["model"],
+            key=key,
+            stream=body.get("stream") is True,
+            content=content,
+            turns=turns,
+            max_tokens=limit,
+            thinking_tokens=rules.thinking_tokens(response_effort(body, rules)),
+            tools=tools,
+            response_schema=schema,
+            service_tier=served_tier(body.get("service_tier")),
+            cache_points=cache_points(parts, rules),
+            obfuscation=(body.get("stream_options") or {}).get("include_obfuscation") is not False,
+            echo=_echo(body, response_effort(body, rules)),
+        )
 
     def response_body(self, parsed: ParsedRequest, answer: GeneratedAnswer) -> Any:
         return _response(parsed, answer, list(_items(parsed, answer)))
@@ -58,34 +79,6 @@ class OpenAIResponses(OpenAIProtocol):
             "param": None,
         }
         return f"event: error\ndata: {json.dumps(data)}\n\n".encode()
-
-
-def _parsed(body: Mapping[str, Any], key: str | None) -> OpenAIRequest:
-    rules = rules_of(str(body.get("model")))
-    check_response_fields(body, rules)
-    turns, tools = read_input(body), read_tools(body, "flat")
-    schema = read_format(body.get("text") or {}, "text.format", "flat")
-    if schema is ANY_OBJECT and not any("json" in turn.text.lower() for turn in turns if turn.role != "system"):
-        raise InvalidRequest("The input must contain the word 'json' for a json_object.", "input")
-    parts = all_parts(turns, tools, schema)
-    content, limit = measured(parts), body.get("max_output_tokens")
-    check_length(content, rules, limit, "input")
-    return OpenAIRequest(
-        vendor=NAME,
-        model=body["model"],
-        key=key,
-        stream=body.get("stream") is True,
-        content=content,
-        turns=turns,
-        max_tokens=limit,
-        thinking_tokens=rules.thinking_tokens(response_effort(body, rules)),
-        tools=tools,
-        response_schema=schema,
-        service_tier=served_tier(body.get("service_tier")),
-        cache_points=cache_points(parts, rules),
-        obfuscation=(body.get("stream_options") or {}).get("include_obfuscation") is not False,
-        echo=_echo(body, response_effort(body, rules)),
-    )
 
 
 def _echo(body: Mapping[str, Any], effort: Any) -> _Json:

@@ -9,10 +9,10 @@ from typing import Any
 
 from PIL import Image
 
+from cluster.bill.reconcile import ReconciledTenant, SpeechRow
 from cluster.config.validate import check_file
 from cluster.costs.journal import Journal
 from cluster.costs.models import Knowledge
-from cluster.costs.reconcile import ReconciledTenant, SpeechRow
 from cluster.lab.demo import report_sections
 from cluster.lab.demo.contact_sheet import SheetFrame
 from cluster.lab.demo.results import FrameCosts, FrameEvidence, demo_run, frame_costs

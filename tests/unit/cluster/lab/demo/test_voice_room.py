@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from cluster.costs.commit_log import CommitLog
-from cluster.costs.journal import Journal
-from cluster.costs.reconcile import (
+from cluster.bill.reconcile import (
     SpeechUsageTotals,
     backend_speech_totals,
     compare,
     journal_speech_totals,
     vendor_units,
 )
+from cluster.costs.commit_log import CommitLog
+from cluster.costs.journal import Journal
 from cluster.lab.demo import live_table
 from cluster.lab.demo.samples import UsageSample
 from cluster.lab.demo.speech_synth import RATE_HZ, silence, speech

@@ -33,13 +33,6 @@ def reconcile(journal: Mapping[str, int], backend: Mapping[str, int]) -> list[Re
     ]
 
 
-def dollars(nanousd: int) -> str:
-    """Return an amount as dollars with all nine decimals."""
-    sign = "-" if nanousd < 0 else ""
-    whole, rest = divmod(abs(nanousd), NANOUSD_PER_USD)
-    return f"{sign}${whole}.{rest:09}"
-
-
 UNITS = {"stt": "audio_ms", "tts": "characters"}
 _SIMULATED = "simulated/"
 BilledModel = tuple[str, str]

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from cluster.bill.money import dollars
+from cluster.bill.reconcile import reconcile
 from cluster.costs.commit_log import CommitLog
 from cluster.costs.journal import Journal
 from cluster.costs.journal_reader import read_open_intents, read_settled_nanousd
-from cluster.costs.reconcile import dollars, reconcile
 from cluster.rooms.registry import SILENT_S, RoomRegistry
 from routing.models import RoomHeartbeat
 from tests.support.cost_entries import intent, spend

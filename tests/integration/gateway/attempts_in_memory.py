@@ -28,6 +28,7 @@ from routing.models import (
     Intent,
     ModelRequest,
     Settlement,
+    Spending,
     Tenant,
     TenantTotals,
     Tier,
@@ -39,15 +40,15 @@ from tests.support.gateway import TENANTS
 
 CATALOGUE = load_catalogue()
 LUNA, FLASH, SOL, MIXED = "gpt-6-luna", "gemini-3.5-flash-lite", "gpt-6.1-sol", "voyage-multimodal-3.5"
-ASKED = (Message(role="user", content=("What is on the screen?",)),)
-TOLD = Usage(input_tokens=10, output_tokens=2)
+MESSAGES = (Message(role="user", content=("What is on the screen?",)),)
+USAGE = Usage(input_tokens=10, output_tokens=2)
 TIMEOUTS = AttemptTimeouts(attempt_s=5.0, first_token_s=5.0, between_tokens_s=5.0, total_s=5.0)
 Plan = tuple[str | float | Exception | Delta | Usage | None, ...]
 """The steps of a vendor: words, waits and a failure; a usage, or None where none is reported, ends the answer."""
 
 
 @dataclass
-class Book:
+class CostsInMemory:
     """Costs in memory. As in the outbox of a replica, a settlement is posted before it is awaited."""
 
     reserve_s: float = 0.0
@@ -56,13 +57,13 @@ class Book:
     intents: dict[str, Intent] = field(default_factory=dict)
     settled: list[Settlement] = field(default_factory=list)
 
-    async def reserve(self, intent: Intent) -> int:
+    async def reserve(self, intent: Intent) -> Spending:
         await asyncio.sleep(self.reserve_s)
         refusal = self.refusals.pop(0) if self.refusals else None
         if refusal is not None:
             raise refusal
         self.intents[intent.event_id] = intent
-        return 0
+        return Spending()
 
     async def settle(self, settlement: Settlement) -> None:
         if not self.settles:
@@ -70,13 +71,24 @@ class Book:
         self.settled.append(settlement)
         await asyncio.sleep(0)
 
-    async def record(self, entries: Sequence[Intent | Settlement]) -> int:
-        raise NotImplementedError
+    async def record(self, entries: Sequence[Intent | Settlement]) -> Spending:
+        self.intents |= {entry.event_id: entry for entry in entries if isinstance(entry, Intent)}
+        self.settled += [entry for entry in entries if isinstance(entry, Settlement)]
+        return Spending(month_nanousd=sum(entry.cost_nanousd for entry in self.settled))
 
     async def totals(self, tenant_id: str) -> TenantTotals:
-        raise NotImplementedError
+        spent_nanousd = sum(entry.cost_nanousd for entry in self.settled)
+        return TenantTotals(
+            tenant_id=tenant_id,
+            settled_nanousd=spent_nanousd,
+            reserved_nanousd=0,
+            sent_nanousd=0,
+            requests=len(self.settled),
+            estimated_requests=0,
+            by_model=(),
+        )
 
-    def lines(self) -> list[tuple[str, int, bool]]:
+    def bill(self) -> list[tuple[str, int, bool]]:
         """Return each attempt's model, cost and whether that is an estimate; every intent is settled once."""
         assert sorted(settlement.event_id for settlement in self.settled) == sorted(self.intents)
         return [(self.intents[s.event_id].model, s.cost_nanousd, s.estimated) for s in self.settled]
@@ -87,21 +99,21 @@ class Vendors:
     """Models that follow their plans, and count the streams that are still open."""
 
     plans: dict[str, list[Plan]]
-    asks: list[ModelRequest | EmbedRequest] = field(default_factory=list)
+    requests: list[ModelRequest | EmbedRequest] = field(default_factory=list)
     open: int = 0
 
     @property
-    def asked(self) -> list[str]:
-        return [ask.model for ask in self.asks]
+    def called_models(self) -> list[str]:
+        return [request.model for request in self.requests]
 
-    async def answer(self, ask: ModelRequest) -> Answer:
-        return joined_answer([delta async for delta in self.stream(ask)], ask.model, False)
+    async def answer(self, request: ModelRequest) -> Answer:
+        return joined_answer([delta async for delta in self.stream(request)], request.model, False)
 
-    async def stream(self, ask: ModelRequest) -> AsyncGenerator[Delta, None]:
-        self.asks.append(ask)
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
+        self.requests.append(request)
         self.open += 1
         try:
-            for step in self.plans[ask.model].pop(0):
+            for step in self.plans[request.model].pop(0):
                 if isinstance(step, Exception):
                     raise step
                 if isinstance(step, Delta):
@@ -115,17 +127,17 @@ class Vendors:
         finally:
             self.open -= 1
 
-    async def embed(self, ask: EmbedRequest) -> EmbeddingResult:
-        self.asks.append(ask)
-        return EmbeddingResult(vectors=((1.0,) * 1_024,), model=ask.model, usage=None)
+    async def embed(self, request: EmbedRequest) -> EmbeddingResult:
+        self.requests.append(request)
+        return EmbeddingResult(vectors=((1.0,) * 1_024,), model=request.model, usage=None)
 
 
 @dataclass
-class Desk:
+class AttemptRunner:
     """The attempts of one replica over costs and vendors of its own."""
 
     vendors: Vendors
-    book: Book = field(default_factory=Book)
+    costs: CostsInMemory = field(default_factory=CostsInMemory)
     retries: RetrySettings = field(default_factory=lambda: RetrySettings(first_wait_s=1e-6))
     breakers: BreakerSettings = field(default_factory=BreakerSettings)
     catalogue: Catalogue = field(default_factory=lambda: CATALOGUE)
@@ -137,7 +149,7 @@ class Desk:
         rng = random.Random(7)
         self.failover = Failover(
             self.catalogue,
-            Meter(self.book, self.catalogue, frozenset(), 60.0, time.time),
+            Meter(self.costs, self.catalogue, frozenset(), 60.0, time.time),
             self.retries,
             Breakers(rng, self.breakers),
             rng,
@@ -156,27 +168,33 @@ class Desk:
         return await attempts.embed(self.failover, self.vendors, request)
 
 
-def order(*targets: str, stronger: tuple[str, ...] = (), timeouts: AttemptTimeouts = TIMEOUTS) -> RoutedRequest:
+def routed_request(
+    *targets: str, stronger: tuple[str, ...] = (), timeouts: AttemptTimeouts = TIMEOUTS
+) -> RoutedRequest:
     tenant: Tenant = TENANTS[0]
     return RoutedRequest(
         billing=BillingContext(tenant=tenant, room="tenant_acme_standup", service="llm"),
         decision=Decision(
             tier=Tier.SIMPLE, targets=targets, score=0.1, threshold=0.5, reasons=("short",), stronger=stronger
         ),
-        messages=ASKED,
+        messages=MESSAGES,
         max_output_tokens=64,
         timeouts=timeouts,
     )
 
 
-def most(model: str, asked: ModelRequest | EmbedRequest) -> Usage:
+def largest_usage(model: str, request: ModelRequest | EmbedRequest) -> Usage:
     """Return the largest possible usage of a request."""
-    return estimate_embedding(asked) if isinstance(asked, EmbedRequest) else estimate_chat(CATALOGUE.get(model), asked)
+    return (
+        estimate_embedding(request)
+        if isinstance(request, EmbedRequest)
+        else estimate_chat(CATALOGUE.get(model), request)
+    )
 
 
-def expected(model: str, asked: ModelRequest | EmbedRequest) -> Usage:
+def expected_usage(model: str, request: ModelRequest | EmbedRequest) -> Usage:
     """Return the usage of the answer that is expected of a request to a model that has not answered yet."""
-    return UsageMeans().expected(most(model, asked))
+    return UsageMeans().expected(largest_usage(model, request))
 
 
 def cost(model: str, usage: Usage) -> int:

@@ -1,0 +1,1 @@
+"""The bill: sums of the cost journal by tenant, room, person and day, its exports, and its reconciliation."""

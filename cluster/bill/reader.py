@@ -1,0 +1,80 @@
+"""Read a bill from the cost journal and its month files."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from pathlib import Path
+
+from cluster.costs.journal_reader import FOR_EVER_S, EventSum, read_day_costs, read_tenants, sum_events
+from routing.billing.bill import BillPage, BillQuery, BillRow, Key
+
+DAY_S = 86_400
+
+
+def read_bill(
+    journal: Path,
+    query: BillQuery,
+    after: Key = (),
+    limit: int | None = None,
+    stopped: Callable[[], bool] | None = None,
+) -> BillPage:
+    """Return the rows of a bill, at most `limit` of them, from the first one past the key `after`.
+
+    Blocks on files. Raises sqlite3.Error for a file that is no journal, and when `stopped` returns True.
+    """
+    sums = sum_events(
+        journal,
+        query.columns,
+        tenant_id=query.tenant_id,
+        since_s=query.since_s,
+        until_s=_until_s(query),
+        after=after,
+        limit=None if limit is None else limit + 1,
+        stopped=stopped,
+    )
+    page = sums[:limit]
+    known = bool(page) or query.tenant_id is None or query.tenant_id in read_tenants(journal)
+    return BillPage(
+        rows=tuple(_row(query, one) for one in page),
+        next_key=page[-1].key if len(sums) > len(page) else None,
+        tenant_known=known,
+    )
+
+
+def read_deleted_nanousd(journal: Path, query: BillQuery) -> int:
+    """Return the costs of the query's whole days whose events are kept no more, since their month files are gone."""
+    booked = read_day_costs(journal, query.tenant_id)
+    first, end = -(-query.since_s // DAY_S), _until_s(query) // DAY_S
+    days = {day: cost for day, cost in booked.items() if first <= day < end}
+    if not days:
+        return 0
+    since_s, until_s = float(min(days) * DAY_S), float((max(days) + 1) * DAY_S)
+    sums = sum_events(journal, ["day"], tenant_id=query.tenant_id, since_s=since_s, until_s=until_s)
+    kept = {one.key[0]: one.cost_nanousd for one in sums}
+    # An event that is booked between the two reads makes today's sum larger.
+    return sum(max(0, cost - kept.get(day, 0)) for day, cost in days.items())
+
+
+def day_text(day: int) -> str:
+    """Return a UTC day that is counted from 1970 as an ISO date."""
+    return (dt.date(1970, 1, 1) + dt.timedelta(days=day)).isoformat()
+
+
+def _until_s(query: BillQuery) -> float:
+    return FOR_EVER_S if query.until_s is None else query.until_s
+
+
+def _row(query: BillQuery, one: EventSum) -> BillRow:
+    named = dict(zip(query.columns, one.key, strict=True))
+    tenant_id = str(named.pop("tenant_id"))
+    return BillRow(
+        tenant_id=tenant_id,
+        group={name: day_text(value) if name == "day" else str(value) for name, value in named.items()},
+        requests=one.requests,
+        estimated_requests=one.estimated_requests,
+        usage=dict(one.usage),
+        cost_nanousd=one.cost_nanousd,
+        estimated_nanousd=one.estimated_nanousd,
+        corrections_nanousd=one.corrections_nanousd,
+    )

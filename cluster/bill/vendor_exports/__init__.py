@@ -1,0 +1,1 @@
+"""The vendors' own reports of usage and costs, one file a vendor."""
