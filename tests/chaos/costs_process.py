@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from unittest.mock import patch
 
-from cluster.aggregator.transport import TransportAddress, TransportServer
+from cluster.aggregator.transport import TransportAddress
+from cluster.aggregator.transport_server import TransportServer
 from cluster.backend.trpc import TrpcBackend
 from cluster.costs import entry_writer
 from cluster.costs.archiver import Archiver

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -53,8 +53,17 @@ def compare_system(
     result = compare(vendor, rows, backend, [answer for answer in single if answer is not None])
     result.answers.clear()
     result.answers.update(answer.status for answer in answers)
-    _compare_sums(result, answers, event_of, events)
+    _compare_sums(result, answers, event_of, _costs_of_requests(rows, events))
     return result
+
+
+def _costs_of_requests(rows: Sequence[Mapping[str, Any]], events: Mapping[str, BookedEvent]) -> dict[str, int]:
+    """Return the cost of the whole request of each event: an attempt that reached no vendor has no line of its own."""
+    requests = {row["event_id"]: row["request_id"].partition("-")[0] for row in rows if not row["corrects"]}
+    costs: Counter[str] = Counter()
+    for event_id, request in requests.items():
+        costs[request] += events[event_id].cost_nanousd
+    return {event_id: costs[request] for event_id, request in requests.items()}
 
 
 def pair(lines: Sequence[MarkedLine], events: Mapping[str, BookedEvent], models: Mapping[str, str]) -> dict[int, str]:
@@ -88,12 +97,12 @@ def _compare_sums(
     result: Comparison,
     answers: Sequence[ClientAnswer],
     event_of: Mapping[str, Sequence[str]],
-    events: Mapping[str, BookedEvent],
+    costs_of_requests: Mapping[str, int],
 ) -> None:
     for answer in answers:
-        booked = sum(events[event_id].cost_nanousd for event_id in event_of.get(answer.marker, ()))
-        if answer.status == "ok" and booked != answer.cost_nanousd:
-            costs = f"{answer.cost_nanousd} nUSD to the client, {booked} in its events"
+        booked = {costs_of_requests[event_id] for event_id in event_of.get(answer.marker, ())}
+        if answer.status == "ok" and booked != {answer.cost_nanousd}:
+            costs = f"{answer.cost_nanousd} nUSD to the client, {sorted(booked)} for its request"
             result.differences.append(f"{answer.marker} of {answer.tenant_id}: {costs}")
         if answer.nothing_asked and len(event_of.get(answer.marker, ())) > 1:
             result.differences.append(f"{answer.marker}: the client was told that nothing was asked, and a vendor was")

@@ -15,7 +15,11 @@ from tests.chaos.system_books import MarkedLine, compare_system
 def row(event_id: str = "e1", cost_nanousd: int = 700, **changes: Any) -> dict[str, Any]:
     knowledge = Knowledge.EXPIRY if changes.get("estimated") else Knowledge.VENDOR_FINAL
     values = {"event_id": event_id, "tenant_id": "acme", "model": "gpt-6-luna", "cost_nanousd": cost_nanousd}
-    return values | {"estimated": 0, "knowledge": int(knowledge), "corrects": None, "month": 202611} | changes
+    return (
+        values
+        | {"estimated": 0, "knowledge": int(knowledge), "corrects": None, "month": 202611, "request_id": event_id}
+        | changes
+    )
 
 
 def line(marker: str = "e1", cost_nanousd: int = 700, tenant_id: str = "acme") -> VendorCost:
@@ -79,11 +83,14 @@ def test_lines_without_our_event_ids_are_paired_by_cost_and_then_with_estimates(
         return MarkedLine(marker=marker, tenant_id="acme", model="gpt-6-luna", cost_nanousd=cost_nanousd)
 
     lines = [marked("m1", 700), marked("m2", 30), marked("m1", 0)]
-    rows = [row("a"), row("b", 40, estimated=1)]
+    rows = [row("a", request_id="r1"), row("b", 40, estimated=1)]
     result = compare_system(lines, rows, {"acme": 740}, [answer(marker="m1")])
     assert result.differences == [] and result.never_left == []
     wrong = compare_system([*lines, marked("m3", 5)], rows, {"acme": 740}, [answer(701, marker="m1")])
     assert len(wrong.differences) == 2
+    never_left = row("z", 9, estimated=1, request_id="r1")
+    again = compare_system(lines[:2], [*rows, never_left], {"acme": 749}, [answer(709, marker="m1")])
+    assert again.differences == [] and len(again.never_left) == 1
 
 
 def test_a_schedule_is_the_same_for_the_same_seed_and_has_every_fault() -> None:
