@@ -8,10 +8,10 @@ RUN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check coverage matrix nodes chaos serve bench compat unit clean
+.PHONY: help demo test check coverage matrix nodes chaos serve bench bench-frames compat unit clean
 
 help: ## List the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 demo: $(STAMP) ## Run real rooms against simulated models, and reconcile the bill
 	@$(RUN)/rayroom demo
@@ -44,6 +44,9 @@ serve: $(STAMP) ## Serve serve_config.yaml with Ray's fast path
 
 bench: $(STAMP) ## Measure against named peers on this machine
 	@$(RUN)/python -m tests.benchmarks
+
+bench-frames: $(STAMP) ## Measure the frame gate and its peers on labelled screens
+	@$(RUN)/python -m tests.benchmarks.frames
 
 compat: $(STAMP) ## Run other people's clients and suites against the app and the emulator
 	@$(RUN)/python -m tests.compat

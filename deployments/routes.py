@@ -11,7 +11,7 @@ from deployments.api.app import ApiApp, BoundedRequest
 from deployments.api.auth import check_key, sign
 from deployments.api.body import read_body
 from deployments.api.embedding_schemas import KnowledgeSearch
-from deployments.api.frame_schemas import parse_frame_headers
+from deployments.api.frame_schemas import FrameBody, parse_frame_headers
 from deployments.api.json_schema import SchemaCheck
 from deployments.api.openapi.configured_rules import configured_rules
 from deployments.api.openapi.document import ADMIN, AGENT, BACKEND, COSTLY, ROOM, describe, header_parameters, operation
@@ -28,6 +28,7 @@ from deployments.api.room_schemas import Heartbeat, OpenRoom
 from deployments.api.uploads import Uploads
 from deployments.bill_routes import add_bill
 from deployments.gateway import openai_format
+from deployments.gateway.frame_prompt import frame_of_body, frame_of_jpeg
 from deployments.gateway.service import Gateway
 from deployments.openai_routes import add_chat, add_embeddings, add_models, add_responses
 from deployments.room_access import room_token, with_rate
@@ -59,18 +60,33 @@ def build_routes(gateway: Gateway, request_ids: bool = True) -> FastAPI:
 
 
 def _add_frames(app: ApiApp, gateway: Gateway) -> None:
-    image = {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}, "required": True}
-    described = operation(FrameDescription, (*COSTLY, 415), key=ROOM, requestBody=image, parameters=header_parameters())
+    described = operation(
+        FrameDescription,
+        (*COSTLY, 415),
+        key=ROOM,
+        body=FrameBody,
+        binary="image/jpeg",
+        parameters=header_parameters(),
+    )
 
     @app.endpoint("POST", "/v1/frames", max_bytes=MAX_FRAME_BYTES, openapi_extra=described)
     async def frame(request: BoundedRequest) -> Response:
-        """Describe one frame: a raw JPEG, its metadata in `x-frame-...` headers."""
+        """Describe one frame, its metadata in `x-frame-...` headers.
+
+        The body is a raw JPEG, or JSON with the changed parts of the screen and its last description.
+        """
         admitted = with_rate(request, await gateway.admit(room_token(request, gateway), "vision"))
         kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
-        if kind != "image/jpeg":
-            raise NotAJpeg("The content-type must be image/jpeg, and the body the JPEG itself.", "content-type")
-        headers = parse_frame_headers(request.headers)
-        routed = await gateway.frame(admitted, headers, await request.read(admitted.tenant_id))
+        if kind not in ("image/jpeg", "application/json"):
+            message = "The content-type must be image/jpeg, with the JPEG itself as body, or application/json."
+            raise NotAJpeg(message, "content-type")
+        headers, max_px = parse_frame_headers(request.headers), gateway.settings.vision.max_image_px
+        body = await request.read(admitted.tenant_id)
+        if kind == "image/jpeg":
+            received = frame_of_jpeg(body, max_px)
+        else:
+            received = frame_of_body(await read_body(FrameBody, body), max_px)
+        routed = await gateway.frame(admitted, headers, received)
         return JSONResponse(openai_format.description(routed), headers=timing(routed.vendor_s))
 
 
@@ -111,6 +127,7 @@ def _add_rooms(app: ApiApp, gateway: Gateway) -> None:
                     "image_long_side_px": limits.image_long_side_px,
                     "heartbeat_every_s": limits.heartbeat_every_s,
                     "max_frame_bytes": MAX_FRAME_BYTES,
+                    "image_tokens": gateway.frame_tokens(),
                 },
                 "budget": opened.budget and asdict(opened.budget),
             }

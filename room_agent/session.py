@@ -173,6 +173,7 @@ class RoomSession:
         self._tracks = VideoTracks(room, router, self.counters, self.events, max_tracks)
         # The context comes first: a question about a frame may follow its description at once.
         if speech is not None:
+            speech.context.current_frame = self._tracks.current_frame
             self.events.kept.append(speech.context.on_frame_kept)
             self.events.described.append(speech.context.on_frame_described)
             self.events.track_ended.append(speech.context.on_track_ended)

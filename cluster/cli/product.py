@@ -81,6 +81,28 @@ def route_eval(
     show(evaluate_file(file, share), Console(), as_json)
 
 
+def frame_eval(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="JPEGs, and labels.jsonl beside them.")],
+    config: Annotated[Path, typer.Option(help="The Serve configuration.")] = Path(CONFIG),
+    model: Annotated[list[str] | None, typer.Option(help="Ask this model only; may be repeated.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Ask the configured vision models about labelled frames: accuracy, cost and latency of each.
+
+    A line of labels.jsonl is {"file": "00001.jpeg", "expects": ["Total 718"]}, with a "question" where the configured
+    prompt is not to be sent. A frame is right where the answer holds every expected text. Vendors are paid for it.
+    """
+    import asyncio
+
+    from cluster.cli.frame_eval import evaluate_models, show, vision_models
+    from cluster.cli.frame_labels import read_frame_labels
+    from cluster.config.validate import check_file
+
+    settings, frames = check_file(config), read_frame_labels(directory)
+    scores = asyncio.run(evaluate_models(settings, frames, vision_models(settings, model or ())))
+    show(scores, Console() if sys.stdout.isatty() else Console(width=140), as_json)
+
+
 def models(
     config: Annotated[Path | None, typer.Option(help="A Serve configuration with further models.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,

@@ -1,16 +1,63 @@
-"""Schema of the `x-frame-...` headers that carry a frame's metadata."""
+"""Schemas of a frame: the `x-frame-...` headers with its metadata, and the JSON body with more than one picture."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from deployments.api.body import Body, Finite, bad_input
+from deployments.api.body import MAX_IMAGE_CHARS, Body, Finite, bad_input
 from routing.models import FrameFeatures
 
 Unit = Annotated[float, Field(ge=0, le=1)]
+_BOX = r"\d{1,4},\d{1,4},\d{1,4},\d{1,4}"
+MovingBoxes = Annotated[str, Field(pattern=rf"^{_BOX}(;{_BOX}){{0,3}}$")]
+"""Up to four boxes as left, top, right and bottom in thousandths of the picture: `0,0,500,250;600,10,990,200`."""
+
+MAX_CROPS = 4
+MAX_PREVIOUS_CHARS = 4_000
+
+
+def _spans_pixels(box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    left, top, right, bottom = box
+    if left >= right or top >= bottom:
+        raise ValueError("must be left, top, right, bottom in pixels, with right and bottom the larger")
+    return box
+
+
+Px = Annotated[int, Field(strict=True, ge=0, le=65_536)]
+PixelBox = Annotated[tuple[Px, Px, Px, Px], AfterValidator(_spans_pixels)]
+"""Left, top, right and bottom in pixels of the screen."""
+InlineImage = Annotated[str, Field(min_length=1, max_length=MAX_IMAGE_CHARS)]
+"""A JPEG as a data URL."""
+
+
+class FrameCropBody(Body):
+    """A part of the screen that changed, at its full size."""
+
+    image: InlineImage
+    box: PixelBox
+
+
+class FrameBody(Body):
+    """A frame with its changed parts, and with the description to which its own is added.
+
+    `image` is the whole screen, reduced; without it there is a crop. `screen` is the screen's width and height in
+    pixels.
+    """
+
+    image: InlineImage | None = None
+    crops: Annotated[tuple[FrameCropBody, ...], Field(max_length=MAX_CROPS)] = ()
+    screen: tuple[Px, Px] | None = None
+    previous: Annotated[str, Field(max_length=MAX_PREVIOUS_CHARS)] = ""
+    """The last description of this screen. The answer then says only what is different."""
+
+    @model_validator(mode="after")
+    def _shows_something(self) -> FrameBody:
+        if self.image is None and not self.crops:
+            raise ValueError("image must be given, or crops")
+        return self
 
 
 class FrameHeaders(Body):
@@ -27,6 +74,17 @@ class FrameHeaders(Body):
     edge_energy: Unit = 0.0
     changed_share: Unit = 0.0
     novelty: Unit = 0.0
+    moving: MovingBoxes | None = None
+
+    def note(self) -> str:
+        """Return the sentences that tell the model which parts of the picture move, or an empty text."""
+        if self.moving is None:
+            return ""
+        boxes = "; ".join(f"({box.replace(',', ', ')})" for box in self.moving.split(";"))
+        return (
+            " These boxes (left, top, right, bottom in thousandths of the picture) show a video or an animation, of "
+            f"which this is one moment: {boxes}. Say so, and describe them briefly."
+        )
 
     def features(self) -> FrameFeatures:
         return FrameFeatures(

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractContextManager, aclosing
 from dataclasses import replace
+from typing import Any
 
 from deployments.api.auth import Keys, RoomToken, Tokens
 from deployments.api.body import participant_of
@@ -15,11 +16,11 @@ from deployments.api.chat_messages import to_messages, to_options
 from deployments.api.chat_schemas import ChatRequest
 from deployments.api.embedding_schemas import EmbeddingRequest, KnowledgeSearch, to_inputs
 from deployments.api.frame_schemas import FrameHeaders
-from deployments.api.jpeg import inspect_jpeg
 from deployments.gateway import attempts
 from deployments.gateway.embedding_batches import embed_in_batches
 from deployments.gateway.failover import Failover
 from deployments.gateway.frame_order import FrameOrder
+from deployments.gateway.frame_prompt import ReceivedFrame, frame_message
 from deployments.gateway.metering import AdmittedRequest, BillingContext, Meter, check_active
 from deployments.gateway.metrics import GatewayMetrics, NoMetrics
 from deployments.gateway.models import (
@@ -41,7 +42,7 @@ from deployments.gateway.speech_metering import SpeechMetering
 from deployments.gateway.turns import turn_features
 from routing.breaker import Breakers
 from routing.catalogue import Catalogue
-from routing.chat import Image, Message
+from routing.chat import Message
 from routing.complexity import Complexity, score_frame, score_turn
 from routing.errors import BadInput, UnknownModel
 from routing.fairness import FairShare
@@ -128,16 +129,18 @@ class Gateway:
         """Count a knowledge search, which has a rate limit of its own; raises as `admit` does."""
         return await self._admit(token, "embeddings", self._search_limits)
 
-    async def frame(self, admitted: AdmittedRequest, headers: FrameHeaders, jpeg: bytes) -> RoutedAnswer:
+    async def frame(self, admitted: AdmittedRequest, headers: FrameHeaders, frame: ReceivedFrame) -> RoutedAnswer:
         """Describe a frame."""
         settings, billing = self.settings.vision, admitted.billing
-        size = inspect_jpeg(jpeg, settings.max_image_px)
         self._frames.check(billing.room, headers)
         decision = self._decide(self._vision, AUTO, score_frame(headers.features()), billing)
-        image = Image(data=jpeg, width_px=size.width_px, height_px=size.height_px)
-        messages = (Message(role="user", content=(image, settings.prompt)),)
-        routed = self._vision.request(billing, decision, messages)
+        routed = self._vision.request(billing, decision, (frame_message(frame, settings, headers.note()),))
         return await self._answer(self._vision, self._handles.vision, routed)
+
+    def frame_tokens(self) -> dict[str, Any] | None:
+        """Return the rule by which the first choice for frames counts the tokens of an image."""
+        rule = self.catalogue.get(self.settings.vision.simple[0]).image_tokens
+        return None if rule is None else rule.model_dump()
 
     async def chat(self, admitted: AdmittedRequest, request: ChatRequest) -> RoutedAnswer:
         """Answer a turn."""

@@ -16,6 +16,7 @@ from livekit import rtc
 
 from room_agent.audio.microphone import KEEP_STREAM_S
 from room_agent.audio.pcm import RATE_HZ, WINDOW_S
+from room_agent.core.encryption import EncryptedTracks
 from room_agent.core.tasks import cancel, log_task_end
 
 LEAVING_S = 3.5
@@ -66,6 +67,7 @@ class MicrophoneTracks:
         self._transcribe = transcribe
         self._active: dict[str, tuple[MicrophoneTrack, asyncio.Task[None]]] = {}
         self._leaving: dict[asyncio.Task[None], asyncio.TimerHandle] = {}
+        self._encrypted = EncryptedTracks()
         self.refused = 0
 
     def __len__(self) -> int:
@@ -76,7 +78,7 @@ class MicrophoneTracks:
 
         A muted microphone is kept while its space is not needed: with push-to-talk the question ends with the mute.
         """
-        published = list(_microphones(room))
+        published = list(_microphones(room, self._encrypted))
         chosen = {one.sid: one for one in select(published, self._active, self._limit)}
         for sid in [sid for sid, (_, task) in self._active.items() if sid not in chosen or task.done()]:
             self._end(*self._active.pop(sid))
@@ -111,13 +113,14 @@ def audio_stream(track: rtc.Track) -> rtc.AudioStream:
     )
 
 
-def _microphones(room: rtc.Room) -> Iterator[MicrophoneTrack]:
+def _microphones(room: rtc.Room, encrypted: EncryptedTracks) -> Iterator[MicrophoneTrack]:
     for participant in room.remote_participants.values():
         if participant.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT:
             continue
         for publication in participant.track_publications.values():
             track = publication.track
-            if publication.source == rtc.TrackSource.SOURCE_MICROPHONE and track is not None:
+            is_microphone = publication.source == rtc.TrackSource.SOURCE_MICROPHONE
+            if is_microphone and track is not None and not encrypted.has(publication):
                 yield MicrophoneTrack(
                     sid=publication.sid, identity=participant.identity, muted=publication.muted, track=track
                 )

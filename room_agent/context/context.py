@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from room_agent.context.latest_frames import LatestFrame, LatestFrames
 from room_agent.context.prompt import PromptQuestion, Remark, Turn, compose
 from room_agent.context.retrieval import KnowledgeRetrieval
 from room_agent.context.screen_memory import EDITS, ScreenMemory
-from room_agent.core.models import FrameDescribed, FrameKept, TrackEnded
+from room_agent.core.models import FrameDescribed, FrameKept, KeptFrame, TrackEnded
 from room_agent.intent.screen_question import asks_about_screen
 
 BUDGET_TOKENS = 6_000
 MAX_REMARKS = 60
+CURRENT_FRAME_TIMEOUT_S = 0.5
+"""The wait for the picture as it is now; after that a question is answered from the last kept one."""
 FOLLOWS_WITHIN_S = 120.0
 """How long after a question about the screen a follow-up such as "And in March?" is about the screen too."""
 
@@ -43,6 +46,8 @@ class ContextBuilder:
         self._remarks: deque[Remark] = deque(maxlen=MAX_REMARKS)
         self._pictures = LatestFrames()
         self._last_screen_question: _ScreenQuestion | None = None
+        self.current_frame: Callable[[str], Awaitable[KeptFrame | None]] | None = None
+        """Returns the picture that a track shows now, by the track's id."""
 
     def on_frame_kept(self, event: FrameKept) -> None:
         """Store a frame that shows something new: a question about it may come before its description."""
@@ -64,7 +69,7 @@ class ContextBuilder:
         track, frame = event.track, event.frame
         self._memory.add(
             track.sid,
-            event.answer.description,
+            event.answer.description if event.whole is None else event.whole,
             frame.captured_at_s,
             source=track.source,
             shared_by=track.shared_by,
@@ -96,7 +101,7 @@ class ContextBuilder:
         self._last_screen_question = (
             _ScreenQuestion(identity, picture.track, self._wall_clock()) if picture is not None else None
         )
-        jpeg, label = (picture.jpeg, picture.label) if picture is not None else (None, "")
+        jpeg, label = (await self._jpeg_now(picture), picture.label) if picture is not None else (None, "")
         remarks = list(self._remarks)
         search = self.knowledge.finish(question, jpeg)
         prompt_question = PromptQuestion(
@@ -120,6 +125,17 @@ class ContextBuilder:
         if self._last_screen_question is None or not asks_about_screen(question, shown, self._follows(identity)):
             return None
         return self._pictures.of(question, identity, self._last_screen_question.track)
+
+    async def _jpeg_now(self, picture: LatestFrame) -> bytes:
+        """Return the picture of a track as it is now: it may have changed since its last frame was kept."""
+        if self.current_frame is None:
+            return picture.jpeg
+        try:
+            async with asyncio.timeout(CURRENT_FRAME_TIMEOUT_S):
+                frame = await self.current_frame(picture.track)
+        except TimeoutError:
+            return picture.jpeg
+        return picture.jpeg if frame is None else frame.jpeg
 
     def _follows(self, identity: str) -> bool:
         """Return whether the same person's previous question was about the screen, and recent."""

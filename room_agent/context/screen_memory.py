@@ -15,7 +15,7 @@ from room_agent.context.screen_entry import ScreenEntry, brief, line, replaces
 from room_agent.core.models import Source
 from room_agent.text.quoting import clean_name, one_line, tokens_of
 
-EDITS = frozenset(("text changed", "small spot changed"))
+EDITS = frozenset(("text changed", "small spot changed", "motion went on"))
 """The gate's reasons for a frame that shows the previous picture with something written or moved."""
 MAX_ENTRY_CHARS = 2_000
 MAX_TRACKS = 256

@@ -12,15 +12,21 @@ REMEMBERED_ANSWERS = 256
 
 @dataclass(slots=True)
 class Counters:
-    """Counters since the job began. A frame seen is kept or repeated; a kept one is answered or shed."""
+    """Counters since the job began. A frame seen is kept or repeated; a kept one is answered, reused or shed.
+
+    Unreadable frames and encrypted tracks are counted apart.
+    """
 
     frames_seen: int = 0
     frames_kept: int = 0
     frames_repeated: int = 0
+    frames_unreadable: int = 0
+    frames_reused: int = 0
     frames_shed: int = 0
     answers: int = 0
     answers_lost: int = 0
     tracks_watched: int = 0
+    tracks_encrypted: int = 0
     answer_s: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED_ANSWERS))
 
     def answered(self, took_s: float) -> None:
@@ -35,10 +41,13 @@ class Counters:
             "frames_seen": self.frames_seen,
             "frames_kept": self.frames_kept,
             "frames_repeated": self.frames_repeated,
+            "frames_unreadable": self.frames_unreadable,
+            "frames_reused": self.frames_reused,
             "frames_shed": self.frames_shed,
             "answers": self.answers,
             "answers_lost": self.answers_lost,
             "tracks_watched": self.tracks_watched,
+            "tracks_encrypted": self.tracks_encrypted,
         }
         if not times:
             return dict(counts)

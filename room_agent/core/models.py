@@ -31,14 +31,34 @@ class SharedTrack:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FramePart:
+    """A part of a screen that changed, as a JPEG, and its left, top, right and bottom edges in the screen's pixels."""
+
+    jpeg: bytes = field(repr=False)
+    box_px: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KeptFrame:
-    """A frame ready to send: its JPEG, its `x-frame-*` headers, and the gate's reason for keeping it."""
+    """A frame ready to send: its JPEG, its `x-frame-*` headers, and the gate's reason for keeping it.
+
+    Where `parts` are there, they are sent with the smaller `overview` in place of `jpeg`. `known` is the description
+    of a frame for which no model has to be called.
+    """
 
     jpeg: bytes = field(repr=False)
     headers: Mapping[str, str]
     why: str
     captured_at_s: float
     """Wall-clock time."""
+    known: Description | None = None
+    overview: bytes | None = field(default=None, repr=False)
+    parts: tuple[FramePart, ...] = ()
+    screen_px: tuple[int, int] | None = None
+    key: int = 0
+    """The number of the frame among the kept ones of its track."""
+    same_as: int | None = None
+    """The key of an earlier frame that shows the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,12 +71,17 @@ class FrameKept:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameDescribed:
-    """Event: the router answered a frame after `took_s`."""
+    """Event: the router answered a frame after `took_s`, or an earlier answer is used again: `reused`.
+
+    The answer to an edit says only what is different; `whole` is then the description of the whole screen.
+    """
 
     track: SharedTrack
     frame: KeptFrame
     answer: Description
     took_s: float
+    reused: bool = False
+    whole: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
 from room_agent.core.router_errors import RouterBusy, RouterError, RouterRefused, TokenExpired
 from room_agent.core.router_transport import RouterResponse, RouterTransport
+from routing.capabilities import ImageTokens
 from routing.models import Passage
 from routing.validation import first_error
 
@@ -31,6 +32,8 @@ class RoomLimits(RouterReply):
     frames_per_second: float
     image_long_side_px: int
     heartbeat_every_s: float
+    image_tokens: ImageTokens | None = None
+    """How the model that describes most frames counts the tokens of an image."""
 
 
 class Description(RouterReply):
@@ -152,20 +155,25 @@ class RouterClient:
     async def close(self) -> None:
         await send(self._transport, "DELETE", self._room_path, self._token, OPEN_TIMEOUT_S)
 
-    async def describe(self, jpeg: bytes, headers: Mapping[str, str]) -> Description:
-        """Return the description of one frame."""
-        return parse(Description, json_object((await self._post_frame(jpeg, headers)).body))
+    async def describe(
+        self, jpeg: bytes, headers: Mapping[str, str], body: Mapping[str, Any] | None = None
+    ) -> Description:
+        """Return the description of one frame: of its JPEG, or of the pictures in a JSON body."""
+        return parse(Description, json_object((await self._post_frame(jpeg, headers, body)).body))
 
     async def search(self, query: str, jpeg: bytes | None, top_k: int, timeout_s: float) -> tuple[Passage, ...]:
         """Return at most `top_k` passages of the tenant's knowledge base for a question and, if given, a frame."""
-        image = None if jpeg is None else "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
+        image = None if jpeg is None else data_url(jpeg)
         body = {"query": query, "image": image, "top_k": top_k}
         reply = await self._post("/v1/knowledge/search", self._token, body, timeout_s)
         return tuple(found.passage() for found in parse(SearchPassages, reply).passages[:top_k])
 
-    async def _post_frame(self, jpeg: bytes, headers: Mapping[str, str]) -> RouterResponse:
-        headers = {"content-type": "image/jpeg", **headers}
-        return await send(self._transport, "POST", "/v1/frames", self._token, FRAME_TIMEOUT_S, headers, jpeg)
+    async def _post_frame(
+        self, jpeg: bytes, headers: Mapping[str, str], body: Mapping[str, Any] | None = None
+    ) -> RouterResponse:
+        kind, sent = ("image/jpeg", jpeg) if body is None else ("application/json", as_json(body))
+        headers = {"content-type": kind, **headers}
+        return await send(self._transport, "POST", "/v1/frames", self._token, FRAME_TIMEOUT_S, headers, sent)
 
     async def _post(self, path: str, credential: str, body: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
         sent = as_json(body)
@@ -173,6 +181,11 @@ class RouterClient:
 
 
 JSON = {"content-type": "application/json"}
+
+
+def data_url(jpeg: bytes) -> str:
+    """Return a JPEG as JSON bodies hold it."""
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
 
 
 def as_json(body: Mapping[str, Any]) -> bytes:

@@ -1,21 +1,33 @@
-"""Classifies changed regions: a pointer, a caret or a clock is no new content.
+"""Classifies changed regions: content, or what may be a pointer, a caret, a clock or noise.
 
-Only the last kept frame and the present one are compared. Sizes are (width, height) in cells of a 1080p grid, zones
-are parts of the picture. All limits were found on rendered desktops sent through VP8, VP9 and H.264.
+Only the last kept frame and the present one are compared. Sizes are (width, height) in cells of a 1080p grid. All
+limits were found on rendered desktops sent through VP8, VP9 and H.264.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from enum import Enum, auto
+from dataclasses import dataclass, replace
+from itertools import permutations
 
-from room_agent.frames.cursors import RegionPixels, has_moved, has_shifted, is_caret, is_flat
+import numpy as np
+
+from room_agent.frames.cursor_shapes import CERTAIN, LIKELY, cursor_likeness
+from room_agent.frames.cursors import (
+    RegionPixels,
+    Shape,
+    has_left,
+    has_strokes,
+    is_caret,
+    is_shown,
+    moved_shape,
+    shape_alone,
+    shifted_shape,
+)
 from room_agent.frames.regions import Region
-from room_agent.frames.verdict import LARGE_CELLS, Verdict
+from room_agent.frames.verdict import Finding, RegionKind
 
 Size = tuple[int, int]
-PixelsOf = Callable[[Region], RegionPixels]
 
 _LONG_SIDE_CELLS = 480
 """The long side of the grid of a 1080p picture. The sizes below grow and shrink with the grid."""
@@ -23,110 +35,234 @@ _LONG_SIDE_CELLS = 480
 # Specks are the traces that key frames leave of sharp edges.
 _SPECK_CELLS = 2
 _SPECK_LUMA = 60
+_SPECK_CHROMA = 60
+# Cells that moved by less than this on average are noise unless their pixels show a part of a letter.
+_PALE_LUMA = 18
+# At the start of a stream, and at low rates, the colours of flat areas come late by up to this many levels.
+_SMEARED_CHROMA = 24
+_SPECK_SMEARED_CHROMA = 40
+_DOT_CELLS = 6
 _FEW_SPECKS = 8
 _FAINT_TEXT_SPECKS = 3
+_MOST_DETAILS = 6
 _POINTER_CELLS: Size = (10, 13)
 _CARET_CELLS: Size = (2, 14)
 _BLOCK_CARET_CELLS: Size = (4, 8)
 _CLOCK_CELLS: Size = (16, 5)
-_CLOCK_TOP = 9 / 270
-_CLOCK_BOTTOM = 14 / 270
-_CLOCK_RIGHT = 0.4
-_CLOCK_CENTRE = 0.1
+# A desktop's bar, where its clock stands, is no higher than this share of the picture.
+_BAR = 14 / 270
 _EDIT_GAP_CELLS = 24
+_APART_LIKENESS = 0.55
+_SHAPE_TOLERANCE_PX = 2
+_SHAPE_LUMA = 40
 # A pointer leaves one region behind and one ahead; more of a kind are content.
 _MAX_OF_A_KIND = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Explanation:
-    """A verdict, its reason, and the unexplained regions: none when all are explained."""
+class RegionReader:
+    """The ways to read the pixels of a region, called for small regions only, and the grid's shape in cells."""
 
-    verdict: Verdict
-    why: str
-    regions: Sequence[Region] = ()
+    pixels: Callable[[Region], RegionPixels]
+    reads_as_time: Callable[[Region], bool]
+    shape: Size
+    is_sharp: bool = True
+    """Whether both pictures have one size: an enlarged one shows no details."""
+    known_shapes: Sequence[Shape] = ()
+    """Shapes that were seen to move like a pointer."""
+
+    @property
+    def scale(self) -> float:
+        return max(self.shape) / _LONG_SIDE_CELLS
 
 
-class _Kind(Enum):
-    CLOCK = auto()
-    CARET = auto()
-    POINTER = auto()
-    CONTENT = auto()
-
-
-def explain(regions: Sequence[Region], pixels_of: PixelsOf, shape: Size) -> Explanation:
-    """Return the verdict on the changed regions of a grid of `shape` (rows, columns).
-
-    `pixels_of` is called for small regions only.
-    """
+def classify(regions: Sequence[Region], faint: Sequence[Region], reader: RegionReader) -> list[Finding]:
+    """Return a finding for each region; of `faint` regions, those that moved by little, only for the details."""
+    regions = _with_whole_beams(regions, reader.scale)
     specks = _specks(regions)
     faint_text = _faint_text(specks)
-    if faint_text:
-        return changed(faint_text)
-    rest = [region for region in regions if region not in specks]
-    kinds: dict[_Kind, list[Region]] = {kind: [] for kind in _Kind}
-    # The largest first: it is the likeliest content, and content ends the search.
-    for region in sorted(rest, key=lambda region: region.cells, reverse=True):
-        group = kinds[_kind(region, pixels_of, shape)]
-        group.append(region)
-        if kinds[_Kind.CONTENT] or len(group) > _MAX_OF_A_KIND:
-            return changed(rest)
-    if kinds[_Kind.POINTER]:
-        return _explain_pointer(kinds[_Kind.POINTER], pixels_of)
-    why = "caret blinked" if kinds[_Kind.CARET] else "clock ticked" if kinds[_Kind.CLOCK] else "codec noise"
-    return Explanation(verdict=Verdict.SAME, why=why)
+    found = [_finding(RegionKind.CONTENT, region) for region in faint_text]
+    rest = [region for region in specks if region not in faint_text]
+    details = (
+        []
+        if len(specks) > _FEW_SPECKS or not reader.is_sharp
+        else _details([*rest, *(region for region in faint if region.cells > 1)], reader)
+    )
+    found += details
+    found += [_finding(RegionKind.NOISE, region) for region in rest if all(region != one.region for one in details)]
+    spots: list[Region] = []
+    for region in regions:
+        if region in specks:
+            continue
+        kind = _kind(region, reader)
+        if kind is RegionKind.SPOT:
+            spots.append(region)
+        else:
+            found.append(_finding(kind, region))
+    found += _spots(spots, reader)
+    return _without_crowds(found)
 
 
-def changed(regions: Sequence[Region]) -> Explanation:
-    """Return the verdict that `regions` are new content: a scene or an edit, by their size."""
-    large = sum(region.cells for region in regions) >= LARGE_CELLS
-    return Explanation(verdict=Verdict.CHANGED, why="scene changed" if large else "text changed", regions=regions)
+def could_be_clock(region: Region, shape: Size) -> bool:
+    """Return whether a region of a grid of `shape` is as small as a clock, and stands in a bar of the desktop."""
+    return _fits(region, _CLOCK_CELLS, max(shape) / _LONG_SIDE_CELLS) and _in_a_bar(region, shape)
 
 
-def _kind(region: Region, pixels_of: PixelsOf, shape: Size) -> _Kind:
-    scale = max(shape) / _LONG_SIDE_CELLS
-    if _fits(region, _CLOCK_CELLS, scale) and _in_clock_zone(region, shape):
-        return _Kind.CLOCK
-    caret_sized = any(_fits(region, size, scale) for size in (_CARET_CELLS, _BLOCK_CARET_CELLS))
-    if caret_sized and is_caret(pixels_of(region)):
-        return _Kind.CARET
-    upright = region.height >= 0.6 * region.width
-    if upright and _fits(region, _POINTER_CELLS, scale):
-        return _Kind.POINTER
+def _with_whole_beams(regions: Sequence[Region], scale: float) -> list[Region]:
+    """Return the regions, with two that stand one above the other as one: the serifs of an I-beam with a pale stem."""
+    joined = list(regions)
+    for upper, lower in permutations(regions, 2):
+        flat = max(upper.height, lower.height) <= 3 * scale + 1 and max(upper.width, lower.width) <= 6 * scale
+        aligned = abs(upper.left - lower.left) <= 1 and abs(upper.right - lower.right) <= 1
+        if flat and aligned and 0 < lower.top - upper.bottom <= 8 * scale and {upper, lower} <= set(joined):
+            joined = [region for region in joined if region not in (upper, lower)] + [upper.joined(lower)]
+    return joined
+
+
+def _kind(region: Region, reader: RegionReader) -> RegionKind:
+    """Return CONTENT, CARET or CLOCK, or SPOT for a region of a pointer's size."""
+    if _is_coloured(region):
+        return RegionKind.NOISE if _is_smeared(region) else RegionKind.CONTENT
+    if region.weight_luma < _PALE_LUMA * region.cells and not region.weight_chroma > region.weight_luma:
+        return RegionKind.DETAIL if reader.is_sharp and has_strokes(reader.pixels(region)) else RegionKind.NOISE
+    if could_be_clock(region, reader.shape) and reader.reads_as_time(region):
+        return RegionKind.CLOCK
+    caret_sized = any(_fits(region, size, reader.scale) for size in (_CARET_CELLS, _BLOCK_CARET_CELLS))
+    if caret_sized and is_caret(reader.pixels(region)):
+        return RegionKind.CARET
     # A pointer that moved by less than its size leaves one region around both places.
-    if upright and _fits(region, _POINTER_CELLS, 2 * scale) and has_shifted(pixels_of(region)):
-        return _Kind.POINTER
-    return _Kind.CONTENT
+    upright = region.height >= 0.6 * region.width
+    return RegionKind.SPOT if upright and _fits(region, _POINTER_CELLS, 2 * reader.scale) else RegionKind.CONTENT
 
 
-def _explain_pointer(regions: Sequence[Region], pixels_of: PixelsOf) -> Explanation:
-    """Return the verdict on one or two regions of a pointer's size."""
-    pixels = [pixels_of(region) for region in regions]
-    if len(regions) == 1:
-        moved = has_shifted(pixels[0])
-        uncertain = regions[0].height > regions[0].width and is_flat(pixels[0])
-    else:
-        moved = has_moved(pixels[0], pixels[1]) or has_moved(pixels[1], pixels[0])
-        uncertain = not _one_edit(regions[0], regions[1])
-    if moved:
-        return Explanation(verdict=Verdict.SAME, why="pointer moved")
-    if uncertain:
-        return Explanation(verdict=Verdict.MAYBE, why="small spot changed", regions=regions)
-    return changed(regions)
+def _spots(spots: Sequence[Region], reader: RegionReader) -> list[Finding]:
+    """Return the findings for the regions of a pointer's size: a pointer, an unknown shape that moved, or content."""
+    if not spots:
+        return []
+    if len(spots) > 2 * _MAX_OF_A_KIND:
+        return [_finding(RegionKind.CONTENT, region) for region in spots]
+    pixels = [reader.pixels(region) for region in spots]
+    alone = [_pointer_alone(region, one, reader) for region, one in zip(spots, pixels, strict=True)]
+    found = {index: finding for index, finding in enumerate(alone) if finding is not None}
+    likely = set(found)
+    certain = reader.known_shapes or any(finding.kind is RegionKind.POINTER for finding in found.values())
+    if certain or len(found) == _MAX_OF_A_KIND:
+        # There is a pointer on this screen, so another thing like one is that pointer too.
+        found = {index: replace(finding, kind=RegionKind.POINTER) for index, finding in found.items()}
+    for origin, target in permutations(range(len(spots)), 2):
+        # Two cursors need no comparison of their pixels.
+        if origin in likely and target in likely:
+            continue
+        if not all(_fits(spots[index], _POINTER_CELLS, reader.scale) for index in (origin, target)):
+            continue
+        shape = moved_shape(pixels[origin], pixels[target])
+        if shape is None:
+            continue
+        pointer = any(found[index].kind is RegionKind.POINTER for index in (origin, target) if index in found)
+        pointer |= _is_known(shape, reader)
+        # Two dots that are laid over each other a pixel apart may look like an arrow: one alone must look like it too.
+        apart = max(cursor_likeness(shape_alone(pixels[index]).mask) for index in (origin, target))
+        pointer |= apart >= _APART_LIKENESS and cursor_likeness(shape.mask) >= LIKELY
+        kind = RegionKind.POINTER if pointer else RegionKind.SPOT
+        found |= {index: Finding(kind=kind, region=spots[index], shape=shape) for index in (origin, target)}
+    for index, region in enumerate(spots):
+        if index not in found or (found[index].kind is RegionKind.SPOT and found[index].shape is None):
+            shifted = _shifted(region, pixels[index], reader)
+            found[index] = shifted if shifted.kind is RegionKind.POINTER else found.get(index, shifted)
+    return list(found.values())
 
 
-def _one_edit(one: Region, other: Region) -> bool:
-    """Return whether two regions stand close together on one row of text."""
-    gap = max(one.left, other.left) - min(one.right, other.right)
-    return one.top < other.bottom and other.top < one.bottom and gap <= _EDIT_GAP_CELLS
+def _pointer_alone(region: Region, pixels: RegionPixels, reader: RegionReader) -> Finding | None:
+    """Return the finding for a pointer that arrived at a region or left it: a SPOT if its outline is only likely."""
+    if not _fits(region, _POINTER_CELLS, reader.scale):
+        return None
+    shape = shape_alone(pixels)
+    likeness = cursor_likeness(shape.mask)
+    if likeness < LIKELY:
+        known = any(is_shown(shape, pixels) for shape in reader.known_shapes)
+        return _finding(RegionKind.POINTER, region) if known else None
+    # Only a certain outline is remembered as that of this screen's pointer. A likely one that leaves is a pointer
+    # too: letters are typed one by one, but seldom deleted so.
+    certain = likeness >= CERTAIN
+    kind = RegionKind.POINTER if certain or has_left(pixels) else RegionKind.SPOT
+    return Finding(kind=kind, region=region, shape=shape if certain else None)
+
+
+def _shifted(region: Region, pixels: RegionPixels, reader: RegionReader) -> Finding:
+    """Return the finding for a region by itself: a shape that moved by less than its size, or content."""
+    shape = shifted_shape(pixels)
+    if shape is None:
+        return _finding(RegionKind.CONTENT, region)
+    kind = RegionKind.POINTER if _is_pointer(shape, reader) else RegionKind.SPOT
+    return Finding(kind=kind, region=region, shape=shape)
+
+
+def _is_pointer(shape: Shape, reader: RegionReader) -> bool:
+    """Return whether a shape that moved has a cursor's outline, or moved like a pointer before."""
+    return cursor_likeness(shape.mask) >= LIKELY or _is_known(shape, reader)
+
+
+def _is_known(shape: Shape, reader: RegionReader) -> bool:
+    """Return whether a shape is one of those that moved like a pointer, by its size and its luma."""
+    return any(is_same_shape(shape, known) for known in reader.known_shapes)
+
+
+def is_same_shape(one: Shape, other: Shape) -> bool:
+    """Return whether two shapes are the same pointer seen twice: they have its size and its luma."""
+    if any(abs(a - b) > _SHAPE_TOLERANCE_PX for a, b in zip(one.mask.shape, other.mask.shape, strict=True)):
+        return False
+    rows, columns = (min(a, b) for a, b in zip(one.mask.shape, other.mask.shape, strict=True))
+    mask = one.mask[:rows, :columns] & other.mask[:rows, :columns]
+    if 2 * int(mask.sum()) < int(one.mask.sum()):
+        return False
+    return float(np.abs(one.luma[:rows, :columns] - other.luma[:rows, :columns])[mask].mean()) < _SHAPE_LUMA
+
+
+def _details(regions: Sequence[Region], reader: RegionReader) -> list[Finding]:
+    """Return those of the regions that show a part of a letter, among the heaviest of them."""
+    heaviest = sorted(regions, key=lambda region: region.weight_luma, reverse=True)[:_MOST_DETAILS]
+    return [_finding(RegionKind.DETAIL, region) for region in heaviest if has_strokes(reader.pixels(region))]
+
+
+def _without_crowds(found: list[Finding]) -> list[Finding]:
+    """Return the findings, with more carets, clocks or pointers than there can be as content."""
+    crowded = {
+        kind
+        for kind in (RegionKind.POINTER, RegionKind.SPOT, RegionKind.CARET, RegionKind.CLOCK)
+        if sum(finding.kind is kind for finding in found) > _MAX_OF_A_KIND
+    }
+    return [_finding(RegionKind.CONTENT, finding.region) if finding.kind in crowded else finding for finding in found]
+
+
+def _finding(kind: RegionKind, region: Region) -> Finding:
+    return Finding(kind=kind, region=region)
+
+
+def _is_coloured(region: Region) -> bool:
+    """Return whether colour changed more than brightness: no pointer, caret or clock does that."""
+    return region.weight_chroma > 1.5 * region.weight_luma
+
+
+def _is_smeared(region: Region) -> bool:
+    """Return whether a codec may have smeared colours over a region: it moves them by little, or thinly."""
+    limit = _SMEARED_CHROMA if region.cells >= _DOT_CELLS else _SPECK_SMEARED_CHROMA
+    return _is_coloured(region) and region.weight_chroma < limit * region.cells
 
 
 def _specks(regions: Sequence[Region]) -> list[Region]:
     """Return the regions too small and faint to be content. Many of them mean stronger noise: the limits double."""
-    faint = [region for region in regions if region.cells <= _SPECK_CELLS and region.weight_luma < _SPECK_LUMA]
+    faint = [region for region in regions if _is_speck(region, 1)]
     if len(faint) <= _FEW_SPECKS:
         return faint
-    return [region for region in regions if region.cells <= 2 * _SPECK_CELLS and region.weight_luma < 2 * _SPECK_LUMA]
+    return [region for region in regions if _is_speck(region, 2)]
+
+
+def _is_speck(region: Region, times: int) -> bool:
+    return (
+        region.cells <= times * _SPECK_CELLS
+        and region.weight_luma < times * _SPECK_LUMA
+        and region.weight_chroma < times * _SPECK_CHROMA
+    )
 
 
 def _faint_text(specks: Sequence[Region]) -> Sequence[Region]:
@@ -145,9 +281,7 @@ def _fits(region: Region, size_cells: Size, scale: float) -> bool:
     return region.width <= size_cells[0] * scale and region.height <= size_cells[1] * scale
 
 
-def _in_clock_zone(region: Region, shape: Size) -> bool:
-    """Return whether the region lies at a desktop's clock: in the top or bottom bar, right or in the middle."""
-    rows, columns = shape
-    centre = (region.left + region.right) / 2 / columns
-    in_a_bar = region.bottom <= rows * _CLOCK_TOP or region.top >= rows * (1 - _CLOCK_BOTTOM)
-    return in_a_bar and (centre >= 1 - _CLOCK_RIGHT or abs(centre - 0.5) <= _CLOCK_CENTRE)
+def _in_a_bar(region: Region, shape: Size) -> bool:
+    """Return whether the region lies in the top or the bottom bar of a desktop."""
+    rows, _ = shape
+    return region.bottom <= rows * _BAR or region.top >= rows * (1 - _BAR)

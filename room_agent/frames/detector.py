@@ -1,4 +1,4 @@
-"""Compares a frame's luma with the last kept frame and decides whether it shows anything new."""
+"""Compares a picture with the last kept one and decides whether it shows anything new."""
 
 from __future__ import annotations
 
@@ -6,136 +6,173 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from room_agent.frames.classifier import Explanation, changed, explain
-from room_agent.frames.cursors import MARGIN_PX, Pixels, RegionPixels
-from room_agent.frames.grid import BlockMeans
-from room_agent.frames.i420 import Plane, Planes
+from room_agent.frames.classifier import RegionReader, classify
+from room_agent.frames.clocks import MARGIN_PX as CLOCK_MARGIN_PX
+from room_agent.frames.clocks import reads_as_time
+from room_agent.frames.cursors import Mask, Shape
+from room_agent.frames.grid import BlockMeans, cell_px_of
+from room_agent.frames.i420 import Planes
 from room_agent.frames.noise import MANY_CELLS, ChangedCells, NoiseGate
-from room_agent.frames.regions import Region, find_regions
-from room_agent.frames.verdict import Box, Judgement, Verdict
+from room_agent.frames.picture import Picture
+from room_agent.frames.regions import Region, around_all, find_regions
+from room_agent.frames.verdict import LARGE_CELLS, Finding, Judgement, RegionKind, Verdict, box_px_of
 
 BLACK_LUMA = 20
 """A frame no brighter than this is black: limited-range black is 16, and a codec adds a little.
 
 WebRTC sends black where the source has nothing to show.
 """
+# A tint fills this much of the box around it, and is no smaller than a word.
+_TINT_CELLS = 24
+_TINT_SHARE = 0.5
+_TINT_SIDE_CELLS = 3
+_WHY = {
+    RegionKind.POINTER: "pointer moved",
+    RegionKind.CARET: "caret blinked",
+    RegionKind.CLOCK: "clock ticked",
+    RegionKind.NOISE: "codec noise",
+}
 
 
 class ChangeDetector:
-    """Judges frames against the last kept one; for one thread at a time.
+    """Judges pictures against the last kept one; for one thread at a time.
 
     A picture of another size counts as changed, with one exception. The smaller simulcast layer of the kept picture
     shows nothing that the kept one does not show sharper, so it is compared like any other.
     """
 
     def __init__(self) -> None:
-        self._kept: _KeptLuma | None = None
+        self._kept: Picture | None = None
         self._means: BlockMeans | None = None
-        self._judged: tuple[Plane, Plane] | None = None
+        self._gate: NoiseGate | None = None
+
+    def picture(self, planes: Planes) -> Picture:
+        """Return a view of `planes` with its grid of cells."""
+        cell_px = None if self._kept is None else self._kept.layer_cell_px(planes.width_px, planes.height_px)
+        cell_px = cell_px or cell_px_of(planes.width_px)
+        if self._means is None or (self._means.luma_shape, self._means.cell_px) != (planes.y.shape, cell_px):
+            self._means = BlockMeans(planes.width_px, planes.height_px, cell_px)
+        return Picture.of(planes, self._means)
 
     def judge(self, planes: Planes) -> Judgement:
         """Return how `planes` differs from the last kept frame. The reference stays as it is."""
-        means, kept = self._means_for(planes), self._kept
-        grid = means(planes.y)
-        if int(grid.max()) <= BLACK_LUMA:
+        return self.judge_picture(self.picture(planes))
+
+    def judge_picture(
+        self, picture: Picture, judged: Mask | None = None, known_shapes: Sequence[Shape] = ()
+    ) -> Judgement:
+        """Return how a picture differs from the last kept one, within the cells of the mask `judged` if given."""
+        if is_black(picture):
             return Judgement(verdict=Verdict.SAME, why="black")
-        self._judged = (planes.y, grid)
-        if kept is None:
-            return _whole(planes, means, Verdict.NEW, "first frame")
-        zoom = kept.zoom(planes, means)
-        if zoom is None:
-            return _whole(planes, means, Verdict.CHANGED, "size changed")
-        cells = kept.gate.changed_cells(grid, kept.grid)
-        if cells.count == 0:
-            return Judgement(verdict=Verdict.SAME, why="nothing changed")
-        # With this many cells no pointer, caret or clock explains the change, and finding regions would be slow.
-        if cells.count > MANY_CELLS:
-            return _judgement(changed([_around(cells, means)]), means, planes)
-        regions = find_regions(cells.indexes, cells.moved_luma, means.shape[1])
-        explanation = explain(regions, lambda region: kept.pixels(region, planes.y, zoom), means.shape)
-        return _judgement(explanation, means, planes)
+        if self._kept is None:
+            return _whole(picture, Verdict.NEW, "first frame")
+        # A layer of a quarter of the size has fewer pixels than the kept picture has cells.
+        kept = self._kept.coarser(picture.grid.shape)
+        if kept.zoom(picture) is None:
+            return _whole(picture, Verdict.CHANGED, "size changed")
+        if self._gate is None or self._gate.shape != picture.grid.shape:
+            self._gate = NoiseGate(picture.grid.shape)
+        return compare(kept, picture, self._gate, judged, known_shapes)
 
     def keep(self, planes: Planes) -> None:
         """Make `planes` the reference for the next frames; its luma is copied."""
-        means = self._means_for(planes)
-        if self._kept is None or self._kept.luma.shape != planes.y.shape:
-            self._kept = _KeptLuma(means)
-        # A frame is usually judged just before it is kept: its grid need not be computed again.
-        judged, self._judged = self._judged, None
-        self._kept.grid = judged[1] if judged and judged[0] is planes.y else means(planes.y)
-        np.copyto(self._kept.luma, planes.y)
+        self.keep_picture(self.picture(planes))
 
-    def _means_for(self, planes: Planes) -> BlockMeans:
-        if self._means is None or self._means.luma_shape != planes.y.shape:
-            self._means = BlockMeans(planes.width_px, planes.height_px)
-        return self._means
+    def keep_picture(self, picture: Picture) -> Picture:
+        """Make a copy of a picture the reference for the next ones, and return the copy."""
+        self._kept = picture.copied()
+        return self._kept
 
 
-class _KeptLuma:
-    """The last kept frame: its luma, its grid, and the noise gate for grids of its shape."""
-
-    def __init__(self, means: BlockMeans) -> None:
-        self.luma: Plane = np.empty(means.luma_shape, np.uint8)
-        self.grid: Plane = np.empty(means.shape, np.uint8)
-        self.gate = NoiseGate(means.shape)
-        self._cell_px = means.cell_px
-
-    def zoom(self, planes: Planes, means: BlockMeans) -> int | None:
-        """Return how many times larger the kept frame is, or None where the two cannot be compared.
-
-        They can where both share one grid and the kept frame is no smaller.
-        """
-        zoom = self.luma.shape[1] // planes.width_px
-        same_picture = self.luma.shape == (planes.height_px * zoom, planes.width_px * zoom)
-        return zoom if same_picture and self.grid.shape == means.shape else None
-
-    def pixels(self, region: Region, luma: Plane, zoom: int) -> RegionPixels:
-        """Return the pixels around a region in the kept frame and in `luma`, both at the kept frame's size."""
-        top, left = (max(edge * self._cell_px - MARGIN_PX, 0) for edge in (region.top, region.left))
-        bottom, right = (edge * self._cell_px + MARGIN_PX for edge in (region.bottom, region.right))
-        before: Pixels = self.luma[top:bottom, left:right].astype(np.int16)
-        cropped = luma[top // zoom : bottom // zoom, left // zoom : right // zoom].astype(np.int16)
-        after: Pixels = cropped.repeat(zoom, axis=0).repeat(zoom, axis=1)
-        core = (
-            slice(region.top * self._cell_px - top, region.bottom * self._cell_px - top),
-            slice(region.left * self._cell_px - left, region.right * self._cell_px - left),
-        )
-        return RegionPixels.of(before, after, core)
+def is_black(picture: Picture) -> bool:
+    """Return whether the picture is black, as WebRTC sends it where the source has nothing to show."""
+    return int(picture.grid.y.max()) <= BLACK_LUMA
 
 
-def _whole(planes: Planes, means: BlockMeans, verdict: Verdict, why: str) -> Judgement:
-    box = (0, 0, planes.width_px, planes.height_px)
-    return Judgement(verdict=verdict, why=why, changed_share=1.0, cells=means.cells, box_px=box)
-
-
-def _around(cells: ChangedCells, means: BlockMeans) -> Region:
-    """Return one region around all changed cells."""
-    rows, columns = np.divmod(cells.indexes, means.shape[1])
-    return Region(
-        top=int(rows.min()),
-        bottom=int(rows.max()) + 1,
-        left=int(columns.min()),
-        right=int(columns.max()) + 1,
-        cells=cells.count,
-        weight_luma=int(cells.moved_luma.sum()),
+def compare(
+    kept: Picture,
+    picture: Picture,
+    gate: NoiseGate,
+    judged: Mask | None = None,
+    known_shapes: Sequence[Shape] = (),
+) -> Judgement:
+    """Return how `picture` differs from `kept`. Both share one grid, and `kept` is no smaller."""
+    cells = gate.changed_cells(picture.grid, kept.grid, judged)
+    if cells.nothing:
+        return Judgement(verdict=Verdict.SAME, why="nothing changed")
+    columns = picture.grid.shape[1]
+    # With this many cells no pointer, caret or clock explains the change, and finding regions would be slow.
+    if cells.count > MANY_CELLS:
+        whole = around_all(cells.indexes, cells.luma, cells.chroma, cells.count, columns)
+        return judgement_of([Finding(kind=RegionKind.CONTENT, region=whole)], picture)
+    reader = RegionReader(
+        pixels=lambda region: kept.pixels(region, picture),
+        reads_as_time=lambda region: reads_as_time(*picture.text_around(region, CLOCK_MARGIN_PX)),
+        shape=picture.grid.shape,
+        is_sharp=kept.luma.shape == picture.luma.shape,
+        known_shapes=known_shapes,
     )
+    regions = find_regions(cells.indexes, cells.luma, columns, cells.chroma)
+    findings = classify(regions, _faint_regions(cells, gate, regions, columns), reader)
+    return judgement_of([*findings, *_tints(cells, gate, regions, columns)], picture)
 
 
-def _judgement(explanation: Explanation, means: BlockMeans, planes: Planes) -> Judgement:
-    cells = sum(region.cells for region in explanation.regions)
+def judgement_of(findings: Sequence[Finding], picture: Picture) -> Judgement:
+    """Return the verdict on a picture with these findings: content first, then a spot or a detail, then the rest."""
+    content = [finding.region for finding in findings if finding.kind is RegionKind.CONTENT]
+    doubts = [finding.region for finding in findings if finding.kind in (RegionKind.SPOT, RegionKind.DETAIL)]
+    unexplained = content or doubts
+    if not unexplained:
+        kinds = {finding.kind for finding in findings}
+        why = next((text for kind, text in _WHY.items() if kind in kinds), "nothing changed")
+        return Judgement(verdict=Verdict.SAME, why=why, findings=tuple(findings))
+    cells = sum(region.cells for region in unexplained)
+    height_px, width_px = picture.luma.shape
     return Judgement(
-        verdict=explanation.verdict,
-        why=explanation.why,
-        changed_share=cells / means.cells,
+        verdict=Verdict.CHANGED if content else Verdict.MAYBE,
+        why=("scene changed" if cells >= LARGE_CELLS else "text changed") if content else "small spot changed",
+        changed_share=min(cells / picture.grid.y.size, 1.0),
         cells=cells,
-        box_px=_box_px(explanation.regions, means.cell_px, planes) if explanation.regions else None,
+        box_px=box_px_of(unexplained, picture.cell_px, width_px, height_px),
+        findings=tuple(findings),
     )
 
 
-def _box_px(regions: Sequence[Region], cell_px: int, planes: Planes) -> Box:
-    return (
-        min(region.left for region in regions) * cell_px,
-        min(region.top for region in regions) * cell_px,
-        min(max(region.right for region in regions) * cell_px, planes.width_px),
-        min(max(region.bottom for region in regions) * cell_px, planes.height_px),
+def _faint_regions(cells: ChangedCells, gate: NoiseGate, regions: Sequence[Region], columns: int) -> list[Region]:
+    """Return the regions of cells that moved by little, away from those that moved by much."""
+    faint = find_regions(cells.faint, gate.luma_moved(cells.faint), columns)
+    return [one for one in faint if not any(one.overlaps(region, 2) for region in regions)]
+
+
+def _tints(cells: ChangedCells, gate: NoiseGate, regions: Sequence[Region], columns: int) -> list[Finding]:
+    """Return the findings for blank areas that took another shade, away from the regions that moved by much."""
+    areas = find_regions(cells.tinted, gate.luma_moved(cells.tinted), columns)
+    return [
+        Finding(kind=RegionKind.DETAIL, region=area)
+        for area in areas
+        if area.cells >= max(_TINT_CELLS, _TINT_SHARE * area.width * area.height)
+        and min(area.width, area.height) >= _TINT_SIDE_CELLS
+        and not any(area.overlaps(region, 2) for region in regions)
+    ]
+
+
+def _whole(picture: Picture, verdict: Verdict, why: str) -> Judgement:
+    rows, columns = picture.grid.shape
+    region = Region(
+        top=0,
+        bottom=rows,
+        left=0,
+        right=columns,
+        cells=rows * columns,
+        weight_luma=0,
+        indexes=np.empty(0, np.intp),
+    )
+    height_px, width_px = picture.luma.shape
+    return Judgement(
+        verdict=verdict,
+        why=why,
+        changed_share=1.0,
+        cells=rows * columns,
+        box_px=(0, 0, width_px, height_px),
+        findings=(Finding(kind=RegionKind.CONTENT, region=region),),
     )

@@ -8,9 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
+from room_agent.frames.grid import CellGrid
 from room_agent.frames.i420 import Plane
 from room_agent.frames.regions import Indexes
+
+Mask = npt.NDArray[np.bool_]
 
 MANY_CELLS = 320
 """Above this count the stricter limits below hold: a key frame or a rise in quality touches the whole picture."""
@@ -20,6 +24,17 @@ _LUMA = 10
 _CONTRAST = 0.20
 _MANY_LUMA = 18
 _MANY_CONTRAST = 0.50
+# Chroma is quieter than luma: over still VP8 sessions the largest step of a cell has a median of 1 level.
+_CHROMA = 15
+_CHROMA_CONTRAST = 0.35
+_MANY_CHROMA_CONTRAST = 0.6
+# A word in a pale colour moves its cells by no more than this, and so does a codec now and then.
+_FAINT_LUMA = 4
+_MOST_FAINT_CELLS = 120
+# A tint, such as that of an added line in a diff, moves all cells of a blank area by more than this. A codec does not.
+_TINT = 5
+_TINT_CELLS = 24
+_TINT_SHARE = 0.5
 # The largest change of brightness of the whole picture that counts as drift and is subtracted.
 _DRIFT_LUMA = 4
 # The most cells whose contrast is computed: enough to see that a scene changed.
@@ -28,84 +43,164 @@ _SAMPLE = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ChangedCells:
-    """Flat indexes of the changed cells, ascending, and the luma levels by which each moved.
+    """Flat indexes of the changed cells, ascending, and the levels by which the luma and the chroma of each moved.
 
-    Where there are very many, `indexes` is a sample and `count` an estimate.
+    Where there are very many, `indexes` is a sample and `count` an estimate; `candidates` holds all cells that moved by
+    more than the least limits. `faint` holds the indexes of cells that moved by less, and `tinted` those of blank
+    areas that moved by less; both are empty where the whole picture is noisy.
     """
 
     indexes: Indexes
-    moved_luma: Plane
+    candidates: Indexes
+    luma: Plane
+    chroma: Plane
     count: int
+    faint: Indexes
+    tinted: Indexes
+
+    @property
+    def nothing(self) -> bool:
+        return not (self.count or self.faint.size or self.tinted.size)
 
 
-_NONE = ChangedCells(indexes=np.empty(0, np.intp), moved_luma=np.empty(0, np.uint8), count=0)
+_NO_CELLS = np.empty(0, np.intp)
+_NO_LEVELS = np.empty(0, np.uint8)
+_NONE = ChangedCells(
+    indexes=_NO_CELLS,
+    candidates=_NO_CELLS,
+    luma=_NO_LEVELS,
+    chroma=_NO_LEVELS,
+    count=0,
+    faint=_NO_CELLS,
+    tinted=_NO_CELLS,
+)
 
 
 class NoiseGate:
     """Compares grids of one shape; for one thread at a time."""
 
     def __init__(self, shape: tuple[int, int]) -> None:
+        self.shape = shape
         # Fresh memory would cost more than the arithmetic: each page is faulted in anew for every frame.
-        self._moved, self._lower = np.empty(shape, np.uint8), np.empty(shape, np.uint8)
-        self._beyond = np.empty(shape, np.bool_)
+        self._luma, self._chroma = np.empty(shape, np.uint8), np.empty(shape, np.uint8)
+        self._scratch, self._lower = np.empty(shape, np.uint8), np.empty(shape, np.uint8)
+        self._most, self._beyond = np.empty(shape, np.uint8), np.empty(shape, np.bool_)
 
-    def changed_cells(self, grid: Plane, reference: Plane) -> ChangedCells:
-        """Return the cells that moved beyond noise. With many of them, return only those beyond the strict limits."""
-        if not self._any_beyond(grid, reference):
+    def changed_cells(self, grid: CellGrid, reference: CellGrid, judged: Mask | None = None) -> ChangedCells:
+        """Return the cells that moved beyond noise. With many of them, return only those beyond the strict limits.
+
+        Cells outside the mask `judged` are ignored.
+        """
+        self._move(grid, reference)
+        if int(self._most.max()) <= _FAINT_LUMA:
             return _NONE
-        grid = _without_drift(grid, reference)
-        self._any_beyond(grid, reference)
-        candidates = np.flatnonzero(self._beyond)
-        cells = self._survivors(candidates, grid, reference, _CONTRAST, 0)
-        if cells.count > MANY_CELLS:
-            cells = self._survivors(candidates, grid, reference, _MANY_CONTRAST, _MANY_LUMA)
-        return cells
+        steady = _without_drift(grid, reference)
+        if steady is not grid:
+            self._move(steady, reference)
+        np.greater(self._most, _FAINT_LUMA, out=self._beyond)
+        if judged is not None:
+            np.logical_and(self._beyond, judged, out=self._beyond)
+        moved = np.flatnonzero(self._beyond)
+        candidates = moved[(self._luma.ravel()[moved] > _LUMA) | (self._chroma.ravel()[moved] > _CHROMA)]
+        indexes, count = self._survivors(candidates, steady, reference, strict=False)
+        strict = count > MANY_CELLS
+        if strict:
+            indexes, count = self._survivors(candidates, steady, reference, strict)
+        return ChangedCells(
+            indexes=indexes,
+            candidates=candidates,
+            luma=self._luma.ravel()[indexes],
+            chroma=self._chroma.ravel()[indexes],
+            count=count,
+            faint=_NO_CELLS if strict else self._faint(moved, steady, reference),
+            tinted=_NO_CELLS if strict else self._tinted(moved, steady, reference),
+        )
 
-    def _any_beyond(self, grid: Plane, reference: Plane) -> bool:
-        """Store each cell's movement and whether it exceeds `_LUMA`; return whether any does."""
+    def luma_moved(self, cells: Indexes) -> Plane:
+        """Return by how many luma levels some cells moved in the last comparison."""
+        return self._luma.ravel()[cells]
+
+    def _move(self, grid: CellGrid, reference: CellGrid) -> None:
+        """Store by how many levels the luma and the chroma of each cell moved."""
+        self._distance(grid.y, reference.y, self._luma)
+        self._distance(grid.u, reference.u, self._chroma)
+        self._distance(grid.v, reference.v, self._scratch)
+        np.maximum(self._chroma, self._scratch, out=self._chroma)
+        np.maximum(self._luma, self._chroma, out=self._most)
+
+    def _distance(self, one: Plane, other: Plane, out: Plane) -> None:
         # The difference of unsigned bytes: the larger less the smaller, so that nothing wraps around.
-        np.maximum(grid, reference, out=self._moved)
-        np.minimum(grid, reference, out=self._lower)
-        np.subtract(self._moved, self._lower, out=self._moved)
-        np.greater(self._moved, _LUMA, out=self._beyond)
-        return bool(self._beyond.any())
+        np.maximum(one, other, out=out)
+        np.minimum(one, other, out=self._lower)
+        np.subtract(out, self._lower, out=out)
 
-    def _survivors(
-        self, candidates: Indexes, grid: Plane, reference: Plane, part: float, textured_luma: int
-    ) -> ChangedCells:
-        """Return those of `candidates` that moved by a part of the contrast around them."""
+    def _survivors(self, candidates: Indexes, grid: CellGrid, reference: CellGrid, strict: bool) -> tuple[Indexes, int]:
+        """Return those of `candidates` that moved by a part of the contrast around them, and their number."""
         step = max(-(-candidates.size // _SAMPLE), 1)
-        cells = self._beyond_contrast(candidates[::step], grid, reference, part, textured_luma)
+        cells = self._beyond_contrast(candidates[::step], grid, reference, strict)
         # Few of the sample survived: count exactly, because the regions are built from these cells.
         if step > 1 and cells.size * step <= MANY_CELLS:
-            step, cells = 1, self._beyond_contrast(candidates, grid, reference, part, textured_luma)
-        return ChangedCells(indexes=cells, moved_luma=self._moved.ravel()[cells], count=cells.size * step)
+            step, cells = 1, self._beyond_contrast(candidates, grid, reference, strict)
+        return cells, cells.size * step
 
-    def _beyond_contrast(
-        self, cells: Indexes, grid: Plane, reference: Plane, part: float, textured_luma: int
-    ) -> Indexes:
-        """Return the cells that moved by more than a part of the contrast in the busier picture.
+    def _beyond_contrast(self, cells: Indexes, grid: CellGrid, reference: CellGrid, strict: bool) -> Indexes:
+        """Return the cells whose luma or chroma moved by more than a part of the contrast in the busier picture.
 
-        Where that contrast exceeds `textured_luma`, the movement must exceed `textured_luma` too.
+        Where the limits are strict and that contrast exceeds a level, luma must move by that level too.
         """
-        contrast = np.maximum(_contrast(grid, cells), _contrast(reference, cells))
-        moved = self._moved.ravel()[cells]
-        return cells[(moved > contrast * part) & (moved > np.minimum(contrast, textured_luma))]
+        contrast = np.maximum(_contrast(grid.y, cells), _contrast(reference.y, cells))
+        luma = self._luma.ravel()[cells]
+        kept = (luma > _LUMA) & (luma > contrast * (_MANY_CONTRAST if strict else _CONTRAST))
+        kept &= luma > np.minimum(contrast, _MANY_LUMA if strict else 0)
+        chroma = self._chroma.ravel()[cells]
+        coloured = np.flatnonzero((chroma > _CHROMA) & ~kept)
+        if coloured.size:
+            some = cells[coloured]
+            planes = (grid.u, reference.u, grid.v, reference.v)
+            colour_contrast = np.maximum.reduce([_contrast(plane, some) for plane in planes])
+            part = _MANY_CHROMA_CONTRAST if strict else _CHROMA_CONTRAST
+            kept[coloured] = chroma[coloured] > colour_contrast * part
+        return cells[kept]
+
+    def _faint(self, moved: Indexes, grid: CellGrid, reference: CellGrid) -> Indexes:
+        """Return those of the cells that moved by little, but by much of the contrast around them."""
+        if not 0 < moved.size <= 6 * _MOST_FAINT_CELLS:
+            return _NO_CELLS
+        contrast = np.maximum(_contrast(grid.y, moved), _contrast(reference.y, moved))
+        cells = moved[self._luma.ravel()[moved] > np.maximum(_CONTRAST * contrast, _FAINT_LUMA)]
+        return cells if cells.size <= _MOST_FAINT_CELLS else _NO_CELLS
+
+    def _tinted(self, moved: Indexes, grid: CellGrid, reference: CellGrid) -> Indexes:
+        """Return the cells that moved by little, if most of them lie in blank areas."""
+        if moved.size < _TINT_CELLS:
+            return _NO_CELLS
+        cells = moved[self._most.ravel()[moved] > _TINT]
+        if cells.size < _TINT_CELLS:
+            return _NO_CELLS
+        some = cells[:: max(cells.size // 64, 1)]
+        contrast = np.maximum(_contrast(grid.y, some), _contrast(reference.y, some))
+        blank = contrast < self._most.ravel()[some]
+        return cells if blank.mean() >= _TINT_SHARE else _NO_CELLS
 
 
-def _without_drift(grid: Plane, reference: Plane) -> Plane:
+def _without_drift(grid: CellGrid, reference: CellGrid) -> CellGrid:
     """Return the grid less the median change: the whole picture got brighter or darker by a few levels."""
-    # One cell in 64 is enough for a median, and 64 times cheaper.
-    moved = np.subtract(grid[::8, ::8], reference[::8, ::8], dtype=np.int16).ravel()
-    drift = max(-_DRIFT_LUMA, min(int(np.median(moved)), _DRIFT_LUMA))
-    return grid if drift == 0 else np.clip(grid.astype(np.int16) - drift, 0, 255).astype(np.uint8)
+    # One cell in 256 is enough for a median, and 256 times cheaper.
+    moved = np.subtract(grid.y[::16, ::16], reference.y[::16, ::16], dtype=np.int16).ravel()
+    middle = moved.size // 2
+    drift = max(-_DRIFT_LUMA, min(int(np.partition(moved, middle)[middle]), _DRIFT_LUMA))
+    if drift == 0:
+        return grid
+    return CellGrid(y=np.clip(grid.y.astype(np.int16) - drift, 0, 255).astype(np.uint8), u=grid.u, v=grid.v)
 
 
 def _contrast(grid: Plane, cells: Indexes) -> Plane:
-    """Return the largest less the smallest of the 3x3 cells around each."""
-    rows, columns = np.divmod(cells, grid.shape[1])
-    around_rows = np.clip(rows + np.array([[-1], [0], [1]]), 0, grid.shape[0] - 1)
-    around_columns = np.clip(columns + np.array([[-1], [0], [1]]), 0, grid.shape[1] - 1)
-    around = grid[around_rows[:, None], around_columns[None, :]].reshape(9, -1)
-    contrast: Plane = around.max(axis=0, initial=0) - around.min(axis=0, initial=255)
+    """Return the largest less the smallest of the 3x3 cells around each.
+
+    The cells at the left edge take those at the right edge of the row above for neighbours, which saves half the time.
+    """
+    columns = grid.shape[1]
+    around = np.add.outer((np.arange(-1, 2)[:, None] * columns + np.arange(-1, 2)).ravel(), cells)
+    values = grid.ravel().take(around, mode="clip")
+    contrast: Plane = values.max(axis=0, initial=0) - values.min(axis=0, initial=255)
     return contrast

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -12,14 +13,18 @@ from room_agent.frames.i420 import Plane
 BRIDGE_CELLS = 3
 """Cells this far apart belong together: the strokes of a letter, the letters of a word."""
 
+MOST_RUNS = 400
+
 Indexes = npt.NDArray[np.intp]
+_NO_CELLS: Indexes = np.empty(0, np.intp)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Region:
     """Neighbouring cells that changed: rows [top, bottom) and columns [left, right) of the grid.
 
-    `weight_luma` sums the luma levels by which each cell moved.
+    `weight_luma` sums the luma levels by which each cell moved, `weight_chroma` the chroma levels. `indexes` are the
+    flat indexes of the cells; of a whole picture they are a sample.
     """
 
     top: int
@@ -28,6 +33,8 @@ class Region:
     right: int
     cells: int
     weight_luma: int
+    weight_chroma: int = 0
+    indexes: Indexes = field(default_factory=lambda: _NO_CELLS, repr=False, compare=False)
 
     @property
     def height(self) -> int:
@@ -37,46 +44,98 @@ class Region:
     def width(self) -> int:
         return self.right - self.left
 
+    def joined(self, other: Region) -> Region:
+        """Return the region around both."""
+        return Region(
+            top=min(self.top, other.top),
+            bottom=max(self.bottom, other.bottom),
+            left=min(self.left, other.left),
+            right=max(self.right, other.right),
+            cells=self.cells + other.cells,
+            weight_luma=self.weight_luma + other.weight_luma,
+            weight_chroma=self.weight_chroma + other.weight_chroma,
+            indexes=np.concatenate((self.indexes, other.indexes)),
+        )
 
-def find_regions(cells: Indexes, moved_luma: Plane, columns: int) -> list[Region]:
+    def overlaps(self, other: Region, margin: int = 0) -> bool:
+        """Return whether the boxes of both touch, or lie within `margin` cells of each other."""
+        return (
+            self.top < other.bottom + margin
+            and other.top < self.bottom + margin
+            and self.left < other.right + margin
+            and other.left < self.right + margin
+        )
+
+
+def find_regions(
+    cells: Indexes, luma: Plane, columns: int, chroma: Plane | None = None, bridge: int = BRIDGE_CELLS
+) -> list[Region]:
     """Return the regions that `cells` form: ascending flat indexes into a grid of `columns` columns.
 
-    `moved_luma` holds the luma levels by which each cell moved. The time grows with the square of the number of
-    runs, so the caller bounds the cells (320: about 0.3 ms).
+    `luma` and `chroma` hold the levels by which each cell moved. The time grows with the square of the number of
+    runs (320: about 0.3 ms), so cells in more than `MOST_RUNS` runs form no regions: they are noise.
     """
+    if not cells.size:
+        return []
     rows, lefts = np.divmod(cells, columns)
-    starts = _run_starts(cells, rows)
-    tops, lefts, rights = rows[starts], lefts[starts], lefts[np.append(starts[1:], cells.size) - 1] + 1
-    counts = np.diff(np.append(starts, cells.size))
-    sums = np.add.reduceat(moved_luma, starts, dtype=np.intp)
-    labels = _joined(tops, lefts, rights)
+    starts = _run_starts(cells, rows, bridge)
+    if starts.size > MOST_RUNS:
+        return []
+    ends = np.append(starts[1:], cells.size)
+    tops, lefts, rights = rows[starts], lefts[starts], lefts[ends - 1] + 1
+    labels = _joined(tops, lefts, rights, bridge)
     regions = []
-    for label in np.unique(labels):
-        in_region = labels == label
+    for label in dict.fromkeys(labels.tolist()):
+        runs = np.flatnonzero(labels == label)
+        spans = [slice(start, end) for start, end in zip(starts[runs].tolist(), ends[runs].tolist(), strict=True)]
         regions.append(
             Region(
-                top=int(tops[in_region].min()),
-                bottom=int(tops[in_region].max()) + 1,
-                left=int(lefts[in_region].min()),
-                right=int(rights[in_region].max()),
-                cells=int(counts[in_region].sum()),
-                weight_luma=int(sums[in_region].sum()),
+                top=int(tops[runs[0]]),
+                bottom=int(tops[runs[-1]]) + 1,
+                left=int(lefts[runs].min()),
+                right=int(rights[runs].max()),
+                cells=sum(span.stop - span.start for span in spans),
+                weight_luma=sum(int(luma[span].sum()) for span in spans),
+                weight_chroma=0 if chroma is None else sum(int(chroma[span].sum()) for span in spans),
+                indexes=np.concatenate([cells[span] for span in spans]),
             )
         )
     return regions
 
 
-def _run_starts(cells: Indexes, rows: Indexes) -> Indexes:
+def around_all(cells: Indexes, luma: Plane, chroma: Plane, count: int, columns: int) -> Region:
+    """Return one region around all of `cells`, which may be a sample of `count`."""
+    rows, lefts = np.divmod(cells, columns)
+    return Region(
+        top=int(rows.min()),
+        bottom=int(rows.max()) + 1,
+        left=int(lefts.min()),
+        right=int(lefts.max()) + 1,
+        cells=count,
+        weight_luma=int(luma.sum()),
+        weight_chroma=int(chroma.sum()),
+        indexes=cells,
+    )
+
+
+def bounds(regions: Iterable[Region]) -> tuple[int, int, int, int]:
+    """Return left, top, right and bottom of the box around all regions, in cells."""
+    boxes = [(region.left, region.top, region.right, region.bottom) for region in regions]
+    lefts, tops, rights, bottoms = zip(*boxes, strict=True)
+    return min(lefts), min(tops), max(rights), max(bottoms)
+
+
+def _run_starts(cells: Indexes, rows: Indexes, bridge: int) -> Indexes:
     """Return the positions at which a run begins: on another row, or after a gap wider than the bridge."""
-    breaks = (np.diff(cells) > BRIDGE_CELLS + 1) | (np.diff(rows) > 0)
+    breaks = (np.diff(cells) > bridge + 1) | (np.diff(rows) > 0)
     return np.append(0, np.flatnonzero(breaks) + 1)
 
 
-def _joined(tops: Indexes, lefts: Indexes, rights: Indexes) -> Indexes:
+def _joined(tops: Indexes, lefts: Indexes, rights: Indexes, bridge: int) -> Indexes:
     """Return a label for each run, equal for runs that touch directly or through others."""
-    near = np.abs(tops[:, None] - tops) <= BRIDGE_CELLS + 1
-    near &= lefts[:, None] <= rights + BRIDGE_CELLS
-    near &= rights[:, None] >= lefts - BRIDGE_CELLS
+    near = np.abs(tops[:, None] - tops) <= bridge + 1
+    near &= lefts[:, None] <= rights + bridge
+    near &= rights[:, None] >= lefts - bridge
     labels = np.arange(tops.size)
     while True:
         # Each run takes the lowest label among its neighbours, then that label's own: a chain of n runs settles in

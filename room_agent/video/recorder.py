@@ -39,6 +39,7 @@ class FrameRecorder:
             "tier": event.answer.tier,
             "cost_nanousd": event.answer.cost_nanousd,
             "answer_ms": round(1_000 * event.took_s, 1),
+            "reused": event.reused,
         }
         with (self._directory / "frames.jsonl").open("a") as lines:
             lines.write(json.dumps(line) + "\n")

@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import cast
+from dataclasses import dataclass, replace
 
 from livekit import rtc
 
 from room_agent.core.counters import Counters
 from room_agent.core.models import KeptFrame, SharedTrack
-from room_agent.frames.i420 import Planes, rotated
-from room_agent.video.frame_gate import FrameGate, pack_frame
+from room_agent.core.tasks import cancel
+from room_agent.frames.i420 import Planes
+from room_agent.frames.verdict import Judgement, Verdict
+from room_agent.video.black_screen import BLACK, BLACK_WHY, BlackScreen
+from room_agent.video.frame_gate import FrameGate, GateDecision, pack_frame
 from room_agent.video.rate_control import RateControl
+from room_agent.video.received_frames import UnreadableFrame, UnreadableFrames, upright
 from room_agent.video.uploader import FrameUploader
+from room_agent.video.view_encoder import ViewEncoder, with_parts
 
 MIN_SIDE_PX = 64
 """Frames with a shorter side are skipped: LiveKit delivers one of 8x8 when a track ends."""
 CLOSE_TIMEOUT_S = 30.0
-
-_DEGREES: dict[int, int] = {
-    rtc.VideoRotation.VIDEO_ROTATION_0: 0,
-    rtc.VideoRotation.VIDEO_ROTATION_90: 90,
-    rtc.VideoRotation.VIDEO_ROTATION_180: 180,
-    rtc.VideoRotation.VIDEO_ROTATION_270: 270,
-}
 
 
 class SampleClock:
@@ -74,12 +71,12 @@ def _period_s(fps: float) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackPipeline:
-    """The collaborators of one track, in the order in which a frame passes them, and the size of its JPEGs."""
+    """The collaborators of one track, in the order in which a frame passes them."""
 
     track: SharedTrack
-    long_side_px: int
     rate: RateControl
     gate: FrameGate
+    views: ViewEncoder
     uploader: FrameUploader
 
 
@@ -98,45 +95,111 @@ class TrackSampler:
         self._clock = clock
         self._wall_clock = wall_clock
         self._samples = SampleClock(pipeline.rate.fps)
+        self._unreadable = UnreadableFrames(pipeline.track.sid, counters)
+        self._black = BlackScreen()
+        self._arrived = asyncio.Event()
+        self._newest: rtc.VideoFrameEvent | None = None
+        self._looked_at: rtc.VideoFrameEvent | None = None
+        self._kept: tuple[rtc.VideoFrameEvent, KeptFrame] | None = None
 
     async def run(self, track: rtc.Track) -> None:
         """Sample until the track ends, or until cancelled."""
         # With room for one frame the stream holds the newest; without a bound, 1080p30 grows by 90 MB a second.
         stream = rtc.VideoStream.from_track(track=track, capacity=1)
+        reading = asyncio.create_task(self._read(stream), name=f"read {self._pipeline.track.sid}")
         try:
-            async for event in stream:
-                await self._sample(event)
+            while await self._has_frame(reading):
+                await self._sample()
                 await asyncio.sleep(max(0.0, self._samples.next_due_s(self._clock()) - self._clock()))
+            await reading
         finally:
+            await cancel({reading}, CLOSE_TIMEOUT_S)
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await stream.aclose()
 
-    async def _sample(self, event: rtc.VideoFrameEvent) -> None:
-        now_s = self._clock()
+    async def current_frame(self) -> KeptFrame | None:
+        """Return the picture as it is now, ready to send: for a question about the screen."""
+        event = self._newest
+        if event is None:
+            return None
+        if self._kept is not None and self._kept[0] is event:
+            return self._kept[1]
+        try:
+            return await asyncio.to_thread(self._packed_now, event)
+        except UnreadableFrame:
+            return None if self._kept is None else self._kept[1]
+
+    async def _read(self, stream: rtc.VideoStream) -> None:
+        """Hold the newest frame until the track ends."""
+        try:
+            async for event in stream:
+                if min(event.frame.width, event.frame.height) >= MIN_SIDE_PX:
+                    self._newest = event
+                    self._arrived.set()
+        finally:
+            self._arrived.set()
+
+    async def _has_frame(self, reading: asyncio.Task[None]) -> bool:
+        """Wait for a frame to look at; return False at the end.
+
+        While the gate waits for a change to settle, the frame at hand is looked at again: some publishers send one
+        frame a change and then none.
+        """
+        while self._newest is None or self._newest is self._looked_at:
+            if reading.done():
+                return False
+            if self._newest is not None and self._pipeline.gate.is_waiting:
+                return True
+            self._arrived.clear()
+            await self._arrived.wait()
+        return True
+
+    async def _sample(self) -> None:
+        now_s, event = self._clock(), self._newest
         self._samples.fps = self._pipeline.rate.fps
-        if min(event.frame.width, event.frame.height) < MIN_SIDE_PX or not self._samples.due(now_s):
+        if event is None or not self._samples.due(now_s):
             return
-        self._counters.frames_seen += 1
+        again, self._looked_at = event is self._looked_at, event
         # The pixels are processed in a thread: a stall of the event loop would be audible in the room.
-        frame = await asyncio.to_thread(self._kept_frame, event, now_s)
-        if frame is None:
-            self._counters.frames_repeated += 1
+        try:
+            frame = await asyncio.to_thread(self._kept_frame, event, now_s)
+        except UnreadableFrame as error:
+            self._unreadable.add(str(error))
             return
+        if frame is None:
+            # A second look at one frame is no second frame.
+            self._counters.frames_seen += not again
+            self._counters.frames_repeated += not again
+            return
+        self._kept = (event, frame)
+        self._counters.frames_seen += 1
         self._counters.frames_kept += 1
         self._pipeline.uploader.offer(frame)
 
     def _kept_frame(self, event: rtc.VideoFrameEvent, now_s: float) -> KeptFrame | None:
         """Return the frame ready to send, or None where it shows nothing new."""
-        planes = rotated(planes_of(event.frame), _DEGREES[cast(int, event.rotation)])
+        planes = upright(event)
         decision = self._pipeline.gate.offer(planes, now_s)
-        if not decision.keep:
-            return None
-        track, long_side_px = self._pipeline.track, self._pipeline.long_side_px
+        if self._black.begins(decision.why == BLACK_WHY, now_s):
+            # The picture that returns is to be described, though it may be the one of before.
+            self._pipeline.gate.forget()
+            return replace(self._whole(planes, decision), known=BLACK)
+        return self._packed(planes, decision) if decision.keep else None
+
+    def _packed(self, planes: Planes, decision: GateDecision) -> KeptFrame:
+        """Return a frame with the pictures in which its changes can be read."""
+        if decision.same_as is not None:
+            # Its description is used again, as a rule without a request.
+            return self._whole(planes, decision)
+        views = self._pipeline.views.choose(planes, decision.judgement)
+        # A question about the screen gets the whole, so it is not the small one that stands beside parts.
+        whole = self._whole(planes, decision, None if views.crops else views.whole_px)
+        return with_parts(whole, planes, views)
+
+    def _whole(self, planes: Planes, decision: GateDecision, long_side_px: int | None = None) -> KeptFrame:
+        track, long_side_px = self._pipeline.track, long_side_px or self._pipeline.views.long_side_px
         return pack_frame(planes, decision, track.sid, track.source, long_side_px, self._wall_clock())
 
-
-def planes_of(frame: rtc.VideoFrame) -> Planes:
-    """Return a frame's planes: views of an I420 frame, as decoders deliver it, a converted copy of any other."""
-    if frame.type != rtc.VideoBufferType.I420:
-        frame = frame.convert(rtc.VideoBufferType.I420)
-    return Planes.from_i420(frame.data, frame.width, frame.height)
+    def _packed_now(self, event: rtc.VideoFrameEvent) -> KeptFrame:
+        judgement = Judgement(verdict=Verdict.SAME, why="asked for")
+        return self._whole(upright(event), GateDecision(keep=True, judgement=judgement))

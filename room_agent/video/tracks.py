@@ -10,7 +10,8 @@ import structlog
 from livekit import rtc
 
 from room_agent.core.counters import Counters
-from room_agent.core.models import SharedTrack, Source, TrackEnded
+from room_agent.core.encryption import EncryptedTracks
+from room_agent.core.models import KeptFrame, SharedTrack, Source, TrackEnded
 from room_agent.core.router_client import RoomLimits, RouterClient
 from room_agent.core.tasks import OwnedTasks, cancel, log_task_traceback
 from room_agent.video.events import FrameEvents
@@ -19,6 +20,7 @@ from room_agent.video.rate_control import RateControl
 from room_agent.video.sampler import TrackPipeline, TrackSampler
 from room_agent.video.selection import TrackCandidate, select
 from room_agent.video.uploader import FrameUploader
+from room_agent.video.view_encoder import ViewEncoder
 
 LAST_ANSWER_S = 10.0
 """The wait for a track's last answer after its end: a slide shown for a second is described all the same."""
@@ -36,6 +38,7 @@ class _SampledTrack:
     """A track that is being sampled, and its two tasks."""
 
     track: SharedTrack
+    sampler: TrackSampler
     uploader: FrameUploader
     sampling: asyncio.Task[None]
     sending: asyncio.Task[None]
@@ -76,6 +79,7 @@ class VideoTracks:
         self._events = events
         self._max_tracks = max_tracks
         self._sampled: dict[str, _SampledTrack] = {}
+        self._encrypted = EncryptedTracks()
         self._tasks = OwnedTasks(log_task_traceback)
 
     def follow(self, limits: RoomLimits) -> None:
@@ -97,6 +101,12 @@ class VideoTracks:
             if sid not in self._sampled:
                 self._sampled[sid] = self._start(videos[sid].shared, track, limits)
         self._counters.tracks_watched = len(self._sampled)
+        self._counters.tracks_encrypted = len(self._encrypted)
+
+    async def current_frame(self, track_sid: str) -> KeptFrame | None:
+        """Return the picture that a sampled track shows now, or None."""
+        sampled = self._sampled.get(track_sid)
+        return None if sampled is None else await sampled.sampler.current_frame()
 
     async def aclose(self) -> None:
         """Stop at once."""
@@ -108,19 +118,26 @@ class VideoTracks:
             publication.sid: _VideoPublication(publication, participant)
             for participant in self._room.remote_participants.values()
             for publication in participant.track_publications.values()
-            if publication.kind == rtc.TrackKind.KIND_VIDEO and publication.source in SOURCES
+            if publication.kind == rtc.TrackKind.KIND_VIDEO
+            and publication.source in SOURCES
+            and not self._encrypted.has(publication)
         }
 
     def _start(self, shared: SharedTrack, track: rtc.Track, limits: RoomLimits) -> _SampledTrack:
         rate, gate = RateControl(limits.frames_per_second), FrameGate()
         uploader = FrameUploader(shared, self._router, rate, self._counters, self._events, gate.forget, time.monotonic)
         pipeline = TrackPipeline(
-            track=shared, long_side_px=limits.image_long_side_px, rate=rate, gate=gate, uploader=uploader
+            track=shared,
+            rate=rate,
+            gate=gate,
+            views=ViewEncoder(limits.image_long_side_px, limits.image_tokens),
+            uploader=uploader,
         )
         sampler = TrackSampler(pipeline, self._counters, time.monotonic, time.time)
         log.info("track sampled", track=shared.sid, source=shared.source)
         return _SampledTrack(
             shared,
+            sampler,
             uploader,
             self._tasks.start(sampler.run(track), f"sample {shared.sid}"),
             self._tasks.start(uploader.run(), f"send {shared.sid}"),

@@ -7,18 +7,23 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 import structlog
+from cachetools import FIFOCache
 
 from room_agent.core.counters import Counters
 from room_agent.core.models import FrameDescribed, FrameKept, KeptFrame, SharedTrack
 from room_agent.core.router_client import Description, RouterClient
 from room_agent.core.router_errors import RouterError, TokenExpired
 from room_agent.video.events import FrameEvents
+from room_agent.video.frame_request import ScreenDescription, frame_body, superseding
 from room_agent.video.rate_control import RateControl
 
 log = structlog.get_logger()
 
 
 T = TypeVar("T")
+
+MAX_DESCRIPTIONS = 64
+"""The descriptions of a track that can be used again; the gate remembers fewer pictures."""
 
 
 class UploadSlot(Generic[T]):
@@ -54,7 +59,7 @@ class UploadSlot(Generic[T]):
 
 
 class FrameUploader:
-    """Sends one track's frames, one at a time.
+    """Sends one track's frames, one at a time. A frame that shows what an earlier one showed takes its description.
 
     `on_lost` is called for each frame that the router did not describe. `clock` is monotonic.
     """
@@ -77,13 +82,18 @@ class FrameUploader:
         self._on_lost = on_lost
         self._clock = clock
         self._slot = UploadSlot[KeptFrame]()
+        self._screen = ScreenDescription()
+        self._described: FIFOCache[int, Description] = FIFOCache(MAX_DESCRIPTIONS)
 
     def offer(self, frame: KeptFrame) -> None:
         """Emit FrameKept and put the frame in the slot; a frame still in it is shed."""
         self._events.emit_kept(FrameKept(track=self._track, frame=frame))
-        if self._slot.offer(frame) is not None:
+        unsent = self._slot.take()
+        if unsent is not None:
             # No `on_lost`: the frame in its place shows the same track, later.
             self._counters.frames_shed += 1
+            frame = superseding(frame, unsent)
+        self._slot.offer(frame)
 
     def end(self) -> None:
         """Let `run` return once the frames offered so far are answered."""
@@ -92,15 +102,20 @@ class FrameUploader:
     async def run(self) -> None:
         """Send frames until `end`, or until cancelled."""
         while (frame := await self._slot.next()) is not None:
-            if self._rate.open(self._clock()):
+            if frame.known is not None:
+                known = FrameDescribed(track=self._track, frame=frame, answer=frame.known, took_s=0.0)
+                await self._events.emit_described(known)
+            elif (earlier := self._known(frame)) is not None:
+                await self._reuse(frame, earlier)
+            elif self._rate.open(self._clock()):
                 await self._send(frame)
             else:
                 self._lose()
 
     async def _send(self, frame: KeptFrame) -> None:
-        started_s = self._clock()
+        started_s, previous = self._clock(), self._screen.previous(frame)
         try:
-            answer = await self._describe(frame)
+            answer = await self._describe(frame, previous)
         except RouterError as error:
             self._rate.refused(self._clock(), error.retry_after_s)
             self._lose()
@@ -115,14 +130,33 @@ class FrameUploader:
         took_s = self._clock() - started_s
         self._rate.answered(took_s)
         self._counters.answered(took_s)
-        await self._events.emit_described(FrameDescribed(track=self._track, frame=frame, answer=answer, took_s=took_s))
+        whole = self._screen.add(previous, answer.description)
+        # A frame that was seen before bears the key of the first one from then on.
+        key = frame.key if frame.same_as is None else frame.same_as
+        self._described[key] = answer.model_copy(update={"description": whole})
+        await self._events.emit_described(
+            FrameDescribed(track=self._track, frame=frame, answer=answer, took_s=took_s, whole=whole)
+        )
 
-    async def _describe(self, frame: KeptFrame) -> Description:
+    def _known(self, frame: KeptFrame) -> Description | None:
+        """Return the description of an earlier frame that shows the same, unless that frame was not described."""
+        return None if frame.same_as is None else self._described.get(frame.same_as)
+
+    async def _reuse(self, frame: KeptFrame, known: Description) -> None:
+        self._counters.frames_reused += 1
+        answer = known.model_copy(update={"cost_nanousd": 0})
+        self._screen.add("", answer.description)
+        await self._events.emit_described(
+            FrameDescribed(track=self._track, frame=frame, answer=answer, took_s=0.0, reused=True)
+        )
+
+    async def _describe(self, frame: KeptFrame, previous: str) -> Description:
+        body = frame_body(frame, previous)
         try:
-            return await self._router.describe(frame.jpeg, frame.headers)
+            return await self._router.describe(frame.jpeg, frame.headers, body)
         except TokenExpired:
             await self._router.open()
-            return await self._router.describe(frame.jpeg, frame.headers)
+            return await self._router.describe(frame.jpeg, frame.headers, body)
 
     def _lose(self) -> None:
         """Count the frame as shed. The track's next frame must be kept again, because nothing described this one."""

@@ -21,7 +21,7 @@ from cluster.lab.scenario.scenario import RoomBehaviour
 from cluster.lab.scenario.synthetic_screens import Scene, ScreenScript, Script
 from deployments.api.jpeg import inspect_jpeg
 from room_agent.core.models import KeptFrame
-from room_agent.frames import detector, encoder, features, i420, phash, verdict
+from room_agent.frames import classifier, detector, encoder, features, i420, motion, noise, phash, verdict
 from room_agent.frames.i420 import Planes
 from room_agent.video import frame_gate
 from room_agent.video.frame_gate import FrameGate, pack_frame
@@ -37,7 +37,19 @@ TRACK = "TR_load"
 CACHE = Path(".rayroom/recordings")
 
 _FEATURE_HEADERS = ("text-density", "edge-energy", "changed-share", "novelty")
-_SOURCE_MODULES = (synthetic_screens, detector, encoder, features, frame_gate, i420, phash, verdict)
+_SOURCE_MODULES = (
+    synthetic_screens,
+    classifier,
+    detector,
+    encoder,
+    features,
+    frame_gate,
+    i420,
+    motion,
+    noise,
+    phash,
+    verdict,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -138,7 +150,8 @@ def samples_of(rooms: RoomBehaviour) -> int:
 
 def _record_loop(screen: ScreenScript, samples: int, long_side_px: int) -> list[tuple[str, KeptFrame | None]]:
     """Return, for each sample of a loop, the reason of the gate's decision, and the frame if it was kept."""
-    gate, period_s = FrameGate(), LOOP_S / samples
+    # A room repeats its loop, and each frame of it is to reach the router.
+    gate, period_s = FrameGate(reuse=False), LOOP_S / samples
     loop: list[tuple[str, KeptFrame | None]] = []
     for number in range(-max(1, round(SETTLING_S / period_s)), samples):
         at_s = number * period_s

@@ -13,7 +13,7 @@ from pydantic.json_schema import models_json_schema
 from deployments.api.chat_schemas import ChatRequest
 from deployments.api.embedding_schemas import EmbeddingRequest, KnowledgeSearch
 from deployments.api.field_rules import JsonSchema
-from deployments.api.frame_schemas import FrameHeaders
+from deployments.api.frame_schemas import FrameBody, FrameHeaders
 from deployments.api.openapi.responses import (
     ChatCompletion,
     ChatCompletionChunk,
@@ -34,7 +34,7 @@ from deployments.api.openapi.room_responses import (
     UsageTotals,
 )
 from deployments.api.responses.schemas import ResponsesRequest
-from deployments.api.room_schemas import Heartbeat, InvalidUsageItem, OpenRoom
+from deployments.api.room_schemas import Heartbeat, OpenRoom
 
 _REF = "#/components/schemas/{model}"
 ROOM, AGENT, ADMIN = "roomToken", "agentKey", "adminKey"
@@ -83,6 +83,7 @@ _KINDS: tuple[type[BaseModel], ...] = (
     EmbeddingResponse,
     ErrorEnvelope,
     FoundPassages,
+    FrameBody,
     FrameDescription,
     HealthStatus,
     Heartbeat,
@@ -106,10 +107,14 @@ def operation(
     *,
     key: str | None = None,
     body: type[BaseModel] | None = None,
+    binary: str | None = None,
     events: type[BaseModel] | None = None,
     **more: Any,
 ) -> dict[str, Any]:
-    """Return the description of a route, which reads its request itself; `events` are those of its streams."""
+    """Return the description of a route, which reads its request itself.
+
+    `events` are those of its streams; `binary` is a media type that its body may have in place of JSON.
+    """
     rated = 402 in (errors := tuple(errors))
     content = {"application/json": {"schema": _ref(success)}}
     if events is not None:
@@ -120,7 +125,8 @@ def operation(
     if key is not None:
         extra["security"] = [{key: []}]
     if body is not None:
-        extra["requestBody"] = {"content": {"application/json": {"schema": _ref(body)}}, "required": True}
+        bodies: dict[str, Any] = {binary: {"schema": {"type": "string", "format": "binary"}}} if binary else {}
+        extra["requestBody"] = {"content": bodies | {"application/json": {"schema": _ref(body)}}, "required": True}
     return extra
 
 
@@ -179,8 +185,6 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
 
 def _components(rules: Mapping[str, JsonSchema]) -> dict[str, Any]:
     _, schemas = models_json_schema([(kind, "validation") for kind in _KINDS], ref_template=_REF)
-    # Pydantic lists both results of the validator of a usage item; no body has this one.
-    del schemas["$defs"][InvalidUsageItem.__name__]
     for name, rule in rules.items():
         schemas["$defs"][name].setdefault("allOf", []).append(rule)
     return {

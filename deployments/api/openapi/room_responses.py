@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from deployments.api.openapi.responses import CompletionUsage, Count, ResponseBody, RoutingFacts
 from routing.billing.bill import Grouping
+from routing.capabilities import ImageTokens
 
 
 class HealthStatus(ResponseBody):
@@ -32,6 +33,8 @@ class GrantedLimits(ResponseBody):
     image_long_side_px: int
     heartbeat_every_s: float
     max_frame_bytes: int
+    image_tokens: ImageTokens | None
+    """How the model that describes most frames counts the tokens of an image."""
 
 
 class RoomBudget(ResponseBody):

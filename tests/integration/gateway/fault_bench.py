@@ -26,6 +26,7 @@ from deployments.common.settings import (
     VendorSettings,
     VisionSettings,
 )
+from deployments.gateway.frame_prompt import frame_of_jpeg
 from deployments.gateway.models import GatewaySettings, ModelHandles, RoutedAnswer
 from deployments.gateway.service import Gateway
 from deployments.model_replica import ModelReplica
@@ -199,7 +200,8 @@ async def ended(gateway: Gateway, how: str) -> Ended:
 async def answer(gateway: Gateway, how: str, received: list[str]) -> RoutedAnswer:
     """Return the answer; the deltas of a stream are appended to `received`, also where it breaks."""
     if how == "frame":
-        return await gateway.frame(await gateway.admit(TOKEN, "vision"), HEADERS, PICTURE)
+        frame = frame_of_jpeg(PICTURE, gateway.settings.vision.max_image_px)
+        return await gateway.frame(await gateway.admit(TOKEN, "vision"), HEADERS, frame)
     if how == "whole":
         return await chat(gateway, TOKEN, CHAT)
     async for piece in await chat_stream(gateway, TOKEN, CHAT):

@@ -91,6 +91,7 @@ class OfflinePublication:
     source: int = rtc.TrackSource.SOURCE_SCREENSHARE
     kind: int = rtc.TrackKind.KIND_VIDEO
     muted: bool = False
+    encryption_type: int = rtc.EncryptionType.NONE
     subscribed: bool = False
     track: OfflineTrack | None = None
 
@@ -159,7 +160,11 @@ class OfflineTrack:
         self.streams: list[OfflineStream] = []
 
     def show(self, planes: Planes, rotation: int = rtc.VideoRotation.VIDEO_ROTATION_0) -> None:
-        frame = rtc.VideoFrame(planes.width_px, planes.height_px, rtc.VideoBufferType.I420, packed(planes))
+        self.receive(
+            rtc.VideoFrame(planes.width_px, planes.height_px, rtc.VideoBufferType.I420, packed(planes)), rotation
+        )
+
+    def receive(self, frame: rtc.VideoFrame, rotation: int = rtc.VideoRotation.VIDEO_ROTATION_0) -> None:
         self.frames.put_nowait(rtc.VideoFrameEvent(frame=frame, timestamp_us=0, rotation=cast(Any, rotation)))
 
     def end(self) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import asyncio
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import pytest
 
+from room_agent.context import context
 from room_agent.context.context import ContextBuilder
 from room_agent.context.retrieval import KnowledgeRetrieval
 from room_agent.core.models import FrameDescribed, FrameKept, KeptFrame, SharedTrack, TrackEnded
@@ -90,3 +92,29 @@ def test_an_interim_question_is_prefetched_with_its_frame(builder: ContextBuilde
     builder.prefetch(SCREEN_QUESTION, "ann-1")
     builder.prefetch("How many days of leave do I get?", "bob-1")
     assert retrieval.prefetched == [(SCREEN_QUESTION, b"JPEG"), ("How many days of leave do I get?", None)]
+
+
+async def test_a_question_about_the_screen_gets_the_picture_as_it_is_now(builder: ContextBuilder) -> None:
+    asked: list[str] = []
+
+    async def current_frame(track: str) -> KeptFrame | None:
+        asked.append(track)
+        return replace(FRAME, jpeg=b"NOW") if len(asked) == 1 else None
+
+    builder.on_frame_kept(FrameKept(track=TRACK, frame=FRAME))
+    builder.current_frame = current_frame
+    turns = [await builder.turn(SCREEN_QUESTION, "Ann", "ann-1") for _ in range(2)]
+    assert [turn.image_jpeg for turn in turns] == [b"NOW", b"JPEG"] and asked == ["TR_1", "TR_1"]
+
+
+async def test_a_picture_that_takes_too_long_is_replaced_by_the_last_kept_one(
+    builder: ContextBuilder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(_: str) -> KeptFrame | None:
+        await asyncio.Event().wait()
+        return None
+
+    monkeypatch.setattr(context, "CURRENT_FRAME_TIMEOUT_S", 0.01)
+    builder.on_frame_kept(FrameKept(track=TRACK, frame=FRAME))
+    builder.current_frame = never
+    assert (await builder.turn(SCREEN_QUESTION, "Ann", "ann-1")).image_jpeg == b"JPEG"

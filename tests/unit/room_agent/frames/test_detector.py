@@ -1,10 +1,13 @@
 """New content is CHANGED; a pointer, a caret, a clock and codec noise are not."""
 
+import numpy as np
 import pytest
 
 from room_agent.frames.detector import ChangeDetector
 from room_agent.frames.i420 import Planes
 from room_agent.frames.verdict import Judgement, Verdict
+from tests.benchmarks.frames.codecs import half_size
+from tests.support.drawn_changes import RECOLOURED, Change
 from tests.support.screens import (
     Desktop,
     brightened,
@@ -105,9 +108,11 @@ def test_a_ticking_clock_is_the_same(desktop: Desktop) -> None:
     assert (judgement.verdict, judgement.why) == (Verdict.SAME, "clock ticked")
 
 
-def test_a_pointer_that_disappears_from_a_blank_page_may_be_a_change(desktop: Desktop) -> None:
+def test_a_pointer_that_arrives_or_leaves_is_the_same(desktop: Desktop) -> None:
     blank = desktop.with_changes(lines=(), pointer=(800, 400))
-    assert judge(blank.planes(), blank.with_changes(pointer=None).planes()).verdict is Verdict.MAYBE
+    without = blank.with_changes(pointer=None)
+    for before, after in ((blank, without), (without, blank)):
+        assert judge(before.planes(), after.planes()).why == "pointer moved"
 
 
 def test_a_typed_line_is_a_change_with_a_bounding_box(desktop: Desktop) -> None:
@@ -181,6 +186,20 @@ def test_a_smaller_layer_of_the_kept_picture_is_the_same_until_its_content_chang
     assert judge(small.planes(), large).why == "size changed"
 
 
+@pytest.mark.parametrize("size", [(1280, 720), (1920, 1080)])
+def test_every_simulcast_layer_of_the_kept_picture_is_the_same(size: tuple[int, int]) -> None:
+    detector, desktop = ChangeDetector(), Desktop(size=size, lines=prose(18))
+    detector.keep(desktop.planes())
+    layer = desktop.planes()
+    for _ in range(2):
+        layer = half_size(layer)
+        assert detector.judge(layer).verdict is Verdict.SAME, layer.width_px
+    assert detector.judge(desktop.planes()).verdict is Verdict.SAME
+    changed = half_size(slide("Goals", prose(3), size))
+    assert detector.judge(changed).verdict is Verdict.CHANGED
+    assert detector.judge(half_size(changed)).verdict is Verdict.CHANGED
+
+
 def test_a_frame_is_compared_with_the_last_kept_frame() -> None:
     detector = ChangeDetector()
     picture = photo()
@@ -217,3 +236,19 @@ def test_verdicts_are_right_for_a_real_vp8_stream(dark: bool) -> None:
     detector.keep(stream[8])
     assert [detector.judge(stream[index]).verdict for index in (11, 16, 23)] == [Verdict.SAME] * 3
     assert [detector.judge(stream[index]).verdict for index in (28, 35)] == [Verdict.CHANGED] * 2
+
+
+@pytest.mark.parametrize("change", RECOLOURED, ids=lambda change: change.name)
+def test_another_colour_is_a_change_at_any_brightness(change: Change) -> None:
+    judgement = judge(change.before().planes(), change.after().planes())
+    assert judgement.verdict in (Verdict.CHANGED, Verdict.MAYBE)
+
+
+@pytest.mark.parametrize("levels", [3, 5])
+def test_noise_in_chroma_is_the_same(desktop: Desktop, levels: int) -> None:
+    planes, rng = desktop.planes(), np.random.default_rng(1)
+    u, v = (
+        (plane.astype(np.int16) + rng.integers(-levels, levels + 1, plane.shape)).clip(0, 255).astype(np.uint8)
+        for plane in (planes.u, planes.v)
+    )
+    assert judge(planes, Planes(y=planes.y, u=u, v=v)).verdict is Verdict.SAME

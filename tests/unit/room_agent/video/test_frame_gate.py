@@ -1,14 +1,12 @@
-"""New scenes are sent at once, edits once they settle, uncertain changes if they last, repeats never."""
+"""Scenes and edits are sent once they settle, uncertain changes if nothing bears them out, repeats never."""
 
 from collections.abc import Iterable
 
-import pytest
-
 from room_agent.frames.phash import phash
 from room_agent.frames.verdict import Verdict
-from room_agent.video import frame_gate
 from room_agent.video.frame_gate import FrameGate, GateDecision, pack_frame
-from tests.support.screens import Desktop, prose, slide
+from tests.support.drawn_changes import Screen
+from tests.support.screens import Desktop, photo, prose, slide
 
 DESKTOP = Desktop()
 
@@ -44,12 +42,12 @@ def test_a_moving_pointer_and_a_blinking_caret_send_no_frame() -> None:
     assert kept_seconds(decisions_for(screens)) == [0]
 
 
-def test_a_new_scene_is_sent_at_once() -> None:
+def test_a_new_scene_is_sent_in_its_second_sample() -> None:
     gate = FrameGate()
     decisions_for([DESKTOP, DESKTOP], gate)
-    decision = gate.offer(slide("Goals", prose(3)), 2.0)
-    assert (decision.keep, decision.why) == (True, "scene changed")
-    assert not gate.offer(slide("Goals", prose(3)), 3.0).keep
+    goals = slide("Goals", prose(3))
+    decisions = [gate.offer(goals, 2.0 + second) for second in range(4)]
+    assert kept_seconds(decisions) == [1] and decisions[1].why == "scene changed"
 
 
 def test_a_typed_line_is_sent_once_typing_stops() -> None:
@@ -70,12 +68,10 @@ def test_a_moving_pointer_does_not_delay_a_settled_edit() -> None:
     assert kept_seconds(decisions_for(screens)) == [0, 3]
 
 
-def test_continuous_typing_is_sent_every_eight_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Twenty lines at once would count as a new scene.
-    monkeypatch.setattr(frame_gate, "LARGE_CELLS", 10**9)
-    lines = prose(40, seed=5, words=2)
-    screens = [DESKTOP.with_changes(lines=lines[: 1 + second % 20]) for second in range(20)]
-    assert kept_seconds(decisions_for(screens))[:3] == [0, 9, 18]
+def test_continuous_typing_is_sent_after_eight_seconds_and_then_every_twenty() -> None:
+    text = " ".join(prose(2, seed=5))
+    screens = [DESKTOP.with_changes(lines=(*DESKTOP.lines, text[: 2 * second])) for second in range(40)]
+    assert kept_seconds(decisions_for(screens))[:3] == [0, 9, 30]
 
 
 def test_an_undone_edit_is_never_sent() -> None:
@@ -86,20 +82,19 @@ def test_an_undone_edit_is_never_sent() -> None:
     ) == [0]
 
 
-def test_an_uncertain_change_is_sent_if_it_lasts() -> None:
-    blank = DESKTOP.with_changes(lines=(), pointer=(800, 400))
-    without_pointer = blank.with_changes(pointer=None)
-    decisions = decisions_for([blank, without_pointer, without_pointer, without_pointer, without_pointer])
+def test_a_small_shape_that_moves_once_is_sent_within_ten_seconds() -> None:
+    before, after = (Screen().dot(at, (40, 40, 40), 10).planes() for at in ((700, 100), (700, 130)))
+    gate = FrameGate()
+    decisions = [gate.offer(after if second else before, float(second)) for second in range(20)]
     assert decisions[1].judgement.verdict is Verdict.MAYBE
-    assert kept_seconds(decisions) == [0, 3]
+    assert kept_seconds(decisions) == [0, 8] and decisions[8].why == "small spot changed"
 
 
-def test_an_uncertain_change_that_disappears_is_not_sent() -> None:
-    blank = DESKTOP.with_changes(lines=(), pointer=(800, 400))
-    without_pointer = blank.with_changes(pointer=None)
-    assert kept_seconds(
-        decisions_for([blank, without_pointer, without_pointer, blank, without_pointer, without_pointer, blank])
-    ) == [0]
+def test_a_small_shape_that_moves_back_is_not_sent() -> None:
+    before, after = (Screen().dot(at, (40, 40, 40), 10).planes() for at in ((700, 100), (700, 130)))
+    gate = FrameGate()
+    decisions = [gate.offer(after if second % 4 == 1 else before, float(second)) for second in range(20)]
+    assert kept_seconds(decisions) == [0]
 
 
 def test_a_lost_frame_is_kept_again() -> None:
@@ -130,4 +125,13 @@ def test_a_minute_of_editing_sends_few_frames_and_misses_no_line() -> None:
             DESKTOP.with_changes(lines=lines, pointer=(300 + 13 * second % 700, 560), clock=f"10:{41 + second // 30}")
         )
     decisions = decisions_for(screens)
-    assert kept_seconds(decisions) == [0, 7, 22, 37, 52]
+    assert kept_seconds(decisions) == [0, 8, 23, 38, 53]
+
+
+def test_a_share_whose_size_changes_in_every_sample_is_sent_every_twenty_seconds_and_once_it_rests() -> None:
+    gate = FrameGate()
+    sizes = [(640 + 2 * number, 360) for number in range(50)]
+    kept = [at_s for at_s, size in enumerate(sizes) if gate.offer(photo(size), float(at_s)).keep]
+    assert len(kept) <= 3 and kept[0] == 0
+    after = [gate.offer(photo((900, 500)), 50.0 + at_s) for at_s in range(4)]
+    assert [decision.keep for decision in after] == [False, True, False, False] and after[1].why == "size changed"

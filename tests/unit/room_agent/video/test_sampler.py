@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from collections import deque
 from itertools import pairwise
 
 import pytest
@@ -12,12 +13,13 @@ from PIL import Image
 
 from room_agent.core.counters import Counters
 from room_agent.core.models import FrameKept, SharedTrack
-from room_agent.frames.i420 import rotated
+from room_agent.frames.i420 import Planes, rotated
 from room_agent.video.events import FrameEvents
 from room_agent.video.frame_gate import FrameGate
 from room_agent.video.rate_control import RateControl
-from room_agent.video.sampler import SampleClock, TrackPipeline, TrackSampler, planes_of
+from room_agent.video.sampler import SampleClock, TrackPipeline, TrackSampler
 from room_agent.video.uploader import FrameUploader
+from room_agent.video.view_encoder import ViewEncoder
 from tests.support.screens import Desktop, photo
 from tests.unit.room_agent.offline import Clock, OfflineRouter, OfflineStream, OfflineTrack, until
 
@@ -106,20 +108,40 @@ class SamplerHarness:
         self.rate, gate = RateControl(1.0), FrameGate()
         shared = SharedTrack(sid="TR_1", source="screen_share", shared_by="Ann", identity="ann")
         uploader = FrameUploader(shared, router.client, self.rate, self.counters, self.events, gate.forget, self.clock)
-        pipeline = TrackPipeline(track=shared, long_side_px=640, rate=self.rate, gate=gate, uploader=uploader)
+        views = ViewEncoder(640, None)
+        pipeline = TrackPipeline(track=shared, rate=self.rate, gate=gate, views=views, uploader=uploader)
         self.sampler = TrackSampler(pipeline, self.counters, self.clock, lambda: 1_700_000_000.0)
         self.slept_s: list[float] = []
+        self.pictures: deque[Planes | rtc.VideoFrame | None] = deque()
+        """The picture of each sample to come; None where the publisher sends no further frame."""
+        self.rotation = rtc.VideoRotation.VIDEO_ROTATION_0
+        self._yield = asyncio.sleep
         monkeypatch.setattr(rtc, "VideoStream", OfflineStream)
         monkeypatch.setattr(asyncio, "sleep", self._sleep)
 
+    def show(self, *pictures: Planes | rtc.VideoFrame | None) -> None:
+        self.pictures.extend(pictures)
+
     async def run(self) -> None:
-        """Sample the frames shown so far, to the end of the track."""
-        self.track.end()
+        """Sample the pictures, one a sample, to the end of the track."""
+        await self._next()
         await self.sampler.run(self.track.as_track)
+
+    async def _next(self) -> None:
+        """Put the next picture into the track, and let the sampler read it."""
+        if not self.pictures:
+            self.track.end()
+        elif isinstance(picture := self.pictures.popleft(), rtc.VideoFrame):
+            self.track.receive(picture, self.rotation)
+        elif picture is not None:
+            self.track.show(picture, self.rotation)
+        for _ in range(5):
+            await self._yield(0)
 
     async def _sleep(self, delay_s: float) -> None:
         self.slept_s.append(delay_s)
         self.clock.now_s += delay_s
+        await self._next()
 
 
 @pytest.fixture
@@ -128,30 +150,47 @@ async def harness(monkeypatch: pytest.MonkeyPatch) -> SamplerHarness:
 
 
 async def test_a_new_frame_is_kept_and_a_repeated_one_is_counted(harness: SamplerHarness) -> None:
-    for picture in (Desktop(), Desktop(), Desktop(dark=True)):
-        harness.track.show(picture.planes())
+    dark = Desktop(dark=True).planes()
+    harness.show(Desktop().planes(), Desktop().planes(), dark, dark)
     await harness.run()
     assert [event.frame.why for event in harness.kept] == ["first frame", "scene changed"]
     assert {event.track.sid for event in harness.kept} == {"TR_1"}
     counters = harness.counters
-    assert (counters.frames_seen, counters.frames_kept, counters.frames_repeated) == (3, 2, 1)
+    assert (counters.frames_seen, counters.frames_kept, counters.frames_repeated) == (4, 2, 2)
     assert harness.kept[0].frame.captured_at_s == 1_700_000_000.0
 
 
 async def test_a_sampler_sleeps_until_the_next_sample_is_due_and_closes_its_stream(harness: SamplerHarness) -> None:
-    for _ in range(3):
-        harness.track.show(Desktop().planes())
+    harness.show(*[Desktop().planes()] * 3)
     await harness.run()
     assert harness.slept_s == [1.0, 1.0, 1.0]
     assert [stream.closed for stream in harness.track.streams] == [True]
 
 
 async def test_a_lowered_rate_takes_effect_at_the_next_frame(harness: SamplerHarness) -> None:
-    harness.track.show(Desktop().planes())
-    harness.track.show(Desktop().planes())
+    harness.show(Desktop().planes(), Desktop().planes())
     harness.rate.slow_down()
     await harness.run()
     assert harness.slept_s == [2.0, 2.0]
+
+
+async def test_an_edit_that_is_drawn_once_is_sent_without_a_further_frame(harness: SamplerHarness) -> None:
+    typed = Desktop().with_changes(lines=(*Desktop().lines, "a line typed now"))
+    harness.show(Desktop().planes(), typed.planes(), None, None)
+    await harness.run()
+    assert [event.frame.why for event in harness.kept] == ["first frame", "text changed"]
+    # Looking again at the frame at hand is no further frame, and ends once the edit is sent.
+    assert harness.counters.frames_seen == 3 and harness.slept_s == [1.0] * 4
+
+
+async def test_the_picture_as_it_is_now_is_given_before_the_gate_keeps_it(harness: SamplerHarness) -> None:
+    assert await harness.sampler.current_frame() is None
+    typed = Desktop().with_changes(lines=(*Desktop().lines, "a line typed now"))
+    harness.show(Desktop().planes(), typed.planes())
+    await harness.run()
+    (first,) = harness.kept
+    now = await harness.sampler.current_frame()
+    assert now is not None and now.why == "asked for" and now.jpeg != first.frame.jpeg
 
 
 async def test_the_tiny_frame_at_a_tracks_end_is_skipped(harness: SamplerHarness) -> None:
@@ -161,16 +200,35 @@ async def test_the_tiny_frame_at_a_tracks_end_is_skipped(harness: SamplerHarness
 
 
 async def test_a_rotated_frame_is_sent_upright(harness: SamplerHarness) -> None:
-    harness.track.show(rotated(photo((640, 360)), 270), rtc.VideoRotation.VIDEO_ROTATION_90)
+    harness.rotation = rtc.VideoRotation.VIDEO_ROTATION_90
+    harness.show(rotated(photo((640, 360)), 270))
     await harness.run()
     (event,) = harness.kept
     assert Image.open(io.BytesIO(event.frame.jpeg)).size == (640, 360)
 
 
-async def test_a_frame_that_is_not_i420_is_converted(harness: SamplerHarness) -> None:
-    rgba = rtc.VideoFrame(64, 64, rtc.VideoBufferType.RGBA, bytes([200]) * (64 * 64 * 4))
-    planes = planes_of(rgba)
-    assert (planes.width_px, planes.height_px) == (64, 64) and planes.u.shape == (32, 32)
+async def test_an_unreadable_frame_is_counted_and_the_next_one_is_kept(harness: SamplerHarness) -> None:
+    harness.show(rtc.VideoFrame(640, 360, rtc.VideoBufferType.I420, bytes(100)), Desktop().planes())
+    await harness.run()
+    counters = harness.counters
+    assert (counters.frames_unreadable, counters.frames_seen, counters.frames_kept) == (1, 1, 1)
+
+
+async def test_a_share_that_goes_black_is_described_once_and_without_a_model(harness: SamplerHarness) -> None:
+    black = Planes.from_i420(bytes([16]) * (640 * 360) + bytes([128]) * (640 * 180), 640, 360)
+    harness.show(Desktop().planes(), *[black] * 6, Desktop().planes())
+    await harness.run()
+    known = [event.frame.known for event in harness.kept]
+    assert [one is not None for one in known] == [False, True, False]
+    assert known[1] is not None and "black" in known[1].description and known[1].cost_nanousd == 0
+    assert harness.kept[2].frame.why == "first frame"
+
+
+async def test_a_share_that_begins_black_is_not_described(harness: SamplerHarness) -> None:
+    black = Planes.from_i420(bytes([16]) * (640 * 360) + bytes([128]) * (640 * 180), 640, 360)
+    harness.show(*[black] * 6)
+    await harness.run()
+    assert harness.kept == [] and harness.counters.frames_repeated == 6
 
 
 async def test_a_cancelled_sampler_closes_its_stream(harness: SamplerHarness) -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from livekit import rtc
+from structlog.testing import capture_logs
 
 from room_agent.core.counters import Counters
 from room_agent.core.models import FrameDescribed, FrameKept, TrackEnded
@@ -134,3 +135,18 @@ async def test_closing_ends_every_task_and_stream(harness: TracksHarness) -> Non
     await harness.tracks.aclose()
     await asyncio.to_thread(lambda: None)
     assert track.streams[0].closed and len(harness.tracks._tasks) == 0
+
+
+async def test_an_encrypted_share_is_neither_subscribed_nor_described(harness: TracksHarness) -> None:
+    encrypted = OfflinePublication("TR_s", encryption_type=rtc.EncryptionType.GCM)
+    harness.ann.publish(encrypted)
+    with capture_logs() as logs:
+        assert [harness.follow(), harness.follow()] == [0, 0]
+    assert not encrypted.subscribed and harness.counters.tracks_encrypted == 1
+    assert [entry["event"] for entry in logs] == ["track refused"] and "encrypted" in logs[0]["reason"]
+
+
+async def test_a_share_beside_an_encrypted_one_is_sampled(harness: TracksHarness) -> None:
+    harness.ann.publish(OfflinePublication("TR_e", encryption_type=rtc.EncryptionType.GCM))
+    screen = harness.ann.publish(OfflinePublication("TR_s"))
+    assert harness.follow() == 1 and screen.subscribed

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
 from room_agent.core.counters import Counters
 from room_agent.core.models import FrameDescribed, FrameKept, KeptFrame, SharedTrack
+from room_agent.video.black_screen import BLACK
 from room_agent.video.events import FrameEvents
 from room_agent.video.rate_control import RateControl
 from room_agent.video.uploader import FrameUploader, UploadSlot
@@ -147,3 +149,43 @@ async def test_an_ended_uploader_sends_its_last_frame_and_returns(harness: Uploa
     await asyncio.wait_for(running, 5.0)
     await until(lambda: harness.described)
     assert harness.sent == ["1"]
+
+
+async def test_a_frame_with_a_known_description_is_emitted_in_order_without_a_request(harness: UploaderHarness) -> None:
+    harness.uploader.offer(replace(frame(1), known=BLACK))
+    await until(lambda: harness.described)
+    assert harness.described[0].answer == BLACK and harness.sent == [] and harness.counters.answers == 0
+
+
+async def test_an_edit_is_sent_with_the_last_description_and_its_whole_is_kept(harness: UploaderHarness) -> None:
+    harness.uploader.offer(frame(1))
+    await until(lambda: harness.described)
+    harness.uploader.offer(replace(frame(2), why="text changed"))
+    await until(lambda: len(harness.described) == 2)
+    assert [event.whole for event in harness.described] == ["a slide", "a slide a slide"]
+    assert [headers["content-type"] for headers in harness.router.frames] == ["image/jpeg", "application/json"]
+
+
+async def test_a_frame_that_shows_what_an_earlier_one_showed_takes_its_description(harness: UploaderHarness) -> None:
+    harness.uploader.offer(replace(frame(1), key=1))
+    await until(lambda: harness.described)
+    harness.uploader.offer(replace(frame(2), key=2, same_as=1))
+    await until(lambda: len(harness.described) == 2)
+    first, again = harness.described
+    assert harness.sent == ["1"] and again.reused and not first.reused
+    assert again.answer.description == first.answer.description and again.answer.cost_nanousd == 0
+    assert (harness.counters.frames_reused, harness.counters.answers, harness.counters.report()["frames_reused"]) == (
+        1,
+        1,
+        1,
+    )
+
+
+async def test_a_frame_is_sent_where_the_earlier_one_was_not_described(harness: UploaderHarness) -> None:
+    harness.router.frame_statuses.append(503)
+    harness.uploader.offer(replace(frame(1), key=1))
+    await until(lambda: harness.lost)
+    for number in (2, 3):
+        harness.uploader.offer(replace(frame(number), key=number, same_as=1))
+        await until(lambda number=number: len(harness.described) == number - 1)
+    assert harness.sent[-1] == "2" and [event.reused for event in harness.described] == [False, True]

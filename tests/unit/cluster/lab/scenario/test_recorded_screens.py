@@ -33,7 +33,7 @@ def recordings() -> RecordedScreens:
 
 
 def test_a_recording_keeps_the_frames_that_the_gate_keeps(recordings: RecordedScreens) -> None:
-    screen, gate = ScreenScript(3, *SCREEN_PX, script_of(CALM.screens)), FrameGate()
+    screen, gate = ScreenScript(3, *SCREEN_PX, script_of(CALM.screens)), FrameGate(reuse=False)
     loop = [Planes.from_i420(screen.i420(number * 5.0), *SCREEN_PX) for number in range(recordings.samples)]
     # The second loop is compared, because the first one starts without an earlier frame.
     decisions = [gate.offer(planes, number * 5.0) for number, planes in enumerate(loop + loop)][recordings.samples :]
