@@ -8,7 +8,7 @@ RUN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check coverage matrix nodes serve bench bench-frames compat unit clean
+.PHONY: help demo test check coverage matrix nodes chaos serve bench bench-frames compat unit clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -35,6 +35,9 @@ matrix: $(STAMP) ## Run every row of the fault matrix
 
 nodes: $(STAMP) ## Run the tests on Ray clusters of several nodes
 	$(RUN)/pytest tests/nodes
+
+chaos: $(STAMP) ## Kill every part of the bill 100 times on each of 3 seeds, and compare all books
+	@$(RUN)/python -m tests.chaos
 
 serve: $(STAMP) ## Serve serve_config.yaml with Ray's fast path
 	@$(RUN)/rayroom serve

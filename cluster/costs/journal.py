@@ -250,17 +250,17 @@ class Journal:
 
     def expired(self, now_s: float, limit: int = 1_000) -> list[OpenIntent]:
         """Return the open intents past their expiry, the oldest first."""
+        rows = self._db.execute(event_queries.EXPIRED, (now_s, limit)).fetchall()
+        shares = dict(self._db.execute(event_queries.COST_SHARES)) if rows else {}
         return [
             OpenIntent(
                 event_id=event_id,
                 tenant_id=tenant_id,
-                estimate_nanousd=estimate_nanousd,
+                expected_nanousd=round(estimate_nanousd * shares.get(model, 1.0)),
                 arrived_at_s=arrived_at_s,
                 witnessed=bool(witnessed),
             )
-            for event_id, tenant_id, estimate_nanousd, arrived_at_s, witnessed in self._db.execute(
-                event_queries.EXPIRED, (now_s, limit)
-            )
+            for event_id, tenant_id, model, estimate_nanousd, arrived_at_s, witnessed in rows
         ]
 
     def fill_windows(self, limit: int = windows.EVENTS_A_SLICE) -> int:

@@ -35,7 +35,8 @@ class OpenIntent:
 
     event_id: str
     tenant_id: str
-    estimate_nanousd: int
+    expected_nanousd: int
+    """The share of its estimate that the newest exact answers of its model cost; all of it where there is none."""
     arrived_at_s: float
     """By the booking clock."""
     witnessed: bool

@@ -53,7 +53,7 @@ def expiry_of(
     expired = Settlement(
         event_id=intent.event_id,
         outcome=Outcome.EXPIRED,
-        cost_nanousd=intent.estimate_nanousd,
+        cost_nanousd=intent.expected_nanousd,
         estimated=True,
         usage=Usage(),
     )
@@ -61,7 +61,7 @@ def expiry_of(
         return _at_record(expired, record), knowledge_of_record(record)
     if record is not None:
         # The request left, and no report of its answer came: the cost of the expected answer, not of the longest.
-        expected_nanousd = record.cost_nanousd or intent.estimate_nanousd
+        expected_nanousd = record.cost_nanousd or intent.expected_nanousd
         return replace(expired, cost_nanousd=expected_nanousd, usage=record.usage), Knowledge.EXPIRY
     if never_left(intent.witnessed, intent.arrived_at_s, unbroken_since_s):
         return replace(expired, cost_nanousd=0, estimated=False), Knowledge.NEVER_LEFT

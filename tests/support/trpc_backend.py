@@ -33,22 +33,29 @@ def faulty_command(
     batching: bool = True,
     passages: Path | None = None,
     faults: dict[str, Any] | None = None,
+    tenants: int = 0,
 ) -> list[str]:
-    """Return the command of a backend with faults: the example's procedures, and its installed packages."""
+    """Return the command of a backend with faults: the example's procedures, and its installed packages.
+
+    With `tenants` its tenants are as many, named tenant-00 and so on, in place of the example's.
+    """
     command = peer_command(root, key, transformer, batching, passages)
     server = str(root / "tests/support/faulty_backend/server.mjs")
     return [server if part == str(root / PEER / "server.js") else part for part in command] + [
         "--faults",
         json.dumps(faults or {}),
+        f"--tenants={tenants}",
     ]
 
 
 @asynccontextmanager
 async def running_backend(
-    transformer: Literal["plain", "superjson"] = "superjson", batching: bool = True, **faults: Any
+    transformer: Literal["plain", "superjson"] = "superjson", batching: bool = True, tenants: int = 0, **faults: Any
 ) -> AsyncIterator[BackendPeer]:
     """Yield a running backend with faults, in the given transformer."""
-    command = await asyncio.to_thread(faulty_command, ROOT, KEY, transformer, batching, faults=faults)
+    command = await asyncio.to_thread(
+        faulty_command, ROOT, KEY, transformer, batching, faults=faults, tenants=tenants
+    )
     async with _running(command, transformer) as peer:
         yield peer
 

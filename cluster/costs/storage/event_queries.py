@@ -29,5 +29,9 @@ FIND = f"SELECT event, {', '.join(EVENT)} FROM settled WHERE event_id = ?"
 _FIGURES = ("outcome", "knowledge", "estimated", "cost_nanousd", *USAGE)
 REPLACE = f"UPDATE settled SET {', '.join(f'{name} = ?' for name in _FIGURES)} WHERE event = ?"
 INSERT = f"INSERT INTO settled (event, {', '.join(EVENT)}) VALUES (?, {_marks(EVENT)})"
-EXPIRED = """SELECT event_id, tenant_id, estimate_nanousd, arrived_at_s, witnessed FROM open_events
+EXPIRED = """SELECT event_id, tenant_id, model, estimate_nanousd, arrived_at_s, witnessed FROM open_events
     WHERE expires_at_s <= ? ORDER BY expires_at_s LIMIT ?"""
+COST_SHARES = """SELECT model, min(1.0, 1.0 * sum(cost_nanousd) / sum(estimate_nanousd)) FROM (
+        SELECT model, cost_nanousd, estimate_nanousd, outcome, estimated, requests FROM settled
+        ORDER BY event DESC LIMIT 1000)
+    WHERE outcome = 'ok' AND estimated = 0 AND requests = 1 AND estimate_nanousd > 0 GROUP BY model"""

@@ -1,6 +1,7 @@
 // The example backend behind tRPC's standalone server, with faults. Prints {"port": N} once it listens.
 //
 //   node server.mjs --key KEY [--port 0] [--transformer plain|superjson] [--no-batching] [--passages FILE] [--faults JSON]
+//       [--tenants N]
 //
 // POST /faults with the key changes the faults. The server ends when its stdin closes.
 
@@ -26,11 +27,17 @@ const { values } = parseArgs({
     'no-batching': { type: 'boolean', default: false },
     passages: { type: 'string' },
     faults: { type: 'string', default: '{}' },
+    tenants: { type: 'string', default: '0' },
   },
 });
 
 const faults = new Faults(JSON.parse(values.faults));
 const passages = values.passages ? JSON.parse(readFileSync(values.passages, 'utf8')) : [];
+// With --tenants they are tenant-00, tenant-01 and so on, in place of the example's.
+const tenants = Array.from({ length: Number(values.tenants) }, (_, number) => {
+  const id = `tenant-${String(number).padStart(2, '0')}`;
+  return { id, name: id, plan: 'pro', status: 'active', monthlyBudgetUsd: null, requestsPerMinute: null };
+});
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const fail = (code, message) => {
   throw new TRPCError({ code, message });
@@ -61,7 +68,7 @@ const getById = async ({ next }) => {
   await pause(faults.delayMs);
   return next();
 };
-const router = buildRouter(new Store(passages), values.transformer, { trackCost, search, getById });
+const router = buildRouter(new Store(passages, tenants.length ? { tenants, passages: [] } : undefined), values.transformer, { trackCost, search, getById });
 const authorized = (req) => sameKey(req.headers.authorization ?? '', values.key);
 
 const setFaults = async (req, res) => {

@@ -94,6 +94,26 @@ async def test_where_a_record_may_be_missing_the_estimate_stays(
     assert (totals.settled_nanousd, totals.estimated_requests) == (1_000, 1)
 
 
+async def test_an_attempt_without_any_report_costs_the_share_of_its_estimate_that_exact_answers_of_its_model_cost(
+    commit_log: CommitLog, clock: ManualClock
+) -> None:
+    for event_id, cost_nanousd, changes in (
+        ("exact", 200, {}),
+        ("exact too", 300, {}),
+        ("another model", 1_000, {"model": "another"}),
+        ("estimated", 900, {}),
+        ("refused", 0, {}),
+    ):
+        await commit_log.write([intent(event_id, **changes)])
+        outcome = Outcome.ERROR if event_id == "refused" else Outcome.OK
+        estimated = event_id == "estimated"
+        await commit_log.write([settlement(event_id, cost_nanousd, outcome=outcome, estimated=estimated)])
+    before = (await commit_log.totals("acme")).settled_nanousd
+    await open_attempt(commit_log, estimate_nanousd=2_000)
+    totals = await expire(commit_log, clock)
+    assert (totals.settled_nanousd - before, totals.estimated_requests) == (2_000 * 500 // 2_000, 2)
+
+
 async def test_a_routers_estimate_gives_way_to_the_replicas_report(commit_log: CommitLog, clock: ManualClock) -> None:
     await open_attempt(commit_log)
     cancelled = settlement(cost_nanousd=900, estimated=True, outcome=Outcome.CANCELLED)

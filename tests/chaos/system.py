@@ -1,0 +1,220 @@
+"""Run the whole system: Serve with HAProxy, emulated vendors, a faulty Node backend, and clients of all kinds."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+from cluster.costs.journal_reader import JournalReader
+from cluster.lab.emulator import Emulator
+from cluster.lab.stack import startup
+from cluster.lab.stack.backend_peer import BackendPeer
+from cluster.lab.stack.plan import Plan, planned
+from cluster.lab.stack.processes import Processes
+from tests.chaos.books import Comparison
+from tests.chaos.marked_vendors import MarkedVendors, PriceList
+from tests.chaos.system_books import MarkedLine, compare_system
+from tests.chaos.system_clients import Clients
+from tests.support.trpc_backend import EVERYDAY_FAULTS, faulty_command, set_faults
+
+ROOT = Path(__file__).parents[2]
+TENANTS = 24
+PARTS = {
+    "aggregator": "ray::Aggregator",
+    "router": "ray::ServeReplica:rayroom:router",
+    "llm": "ray::ServeReplica:rayroom:llm",
+    "vision": "ray::ServeReplica:rayroom:vision",
+    "embeddings": "ray::ServeReplica:rayroom:embeddings",
+    "haproxy": "haproxy",
+    "controller": "ray::ServeController",
+}
+"""The process titles of the parts that are killed and stopped."""
+FIXED = {"min_replicas": 2, "max_replicas": 2}
+ONE = {"min_replicas": 1, "max_replicas": 1}
+ARGS: startup.Args = {
+    "scaling": {"router": FIXED, "llm": ONE, "vision": ONE, "embeddings": ONE},
+    "costs": {"intent_grace_s": 5, "outbox_grace_s": 10},
+    "llm": {"attempt_timeout_s": 20, "total_timeout_s": 30},
+}
+BETWEEN_S = (3.0, 9.0)
+REPLACED_TIMEOUT_S = 120.0
+WATCH_S = 130.0
+"""Longer than a better report of an estimated event is waited for."""
+SETTLE_TIMEOUT_S = 300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SystemSettings:
+    """The size of a run."""
+
+    directory: Path
+    kills: int
+    seed: int
+    stop_s: float = 20.0
+    away_s: float = 20.0
+
+
+@dataclass(slots=True, kw_only=True)
+class SystemResult:
+    """The comparison of the books, the faults by part, and the responses that clients got."""
+
+    comparison: Comparison
+    faults: Counter[str]
+    statuses: Counter[str]
+    client_faults: list[str]
+    seconds: float
+
+
+@dataclass(slots=True)
+class System:
+    """The running parts, and the faults that befall them."""
+
+    settings: SystemSettings
+    plan: Plan
+    backend: BackendPeer
+    vendors: MarkedVendors
+    clients: Clients
+    faults: Counter[str] = field(default_factory=Counter)
+
+    async def run(self) -> SystemResult:
+        """Cause the faults while the clients run, let everything settle, and compare."""
+        started_s = time.monotonic()
+        rng = random.Random(self.settings.seed)
+        running = asyncio.create_task(self.clients.run())
+        kills = 0
+        parts: list[str] = []
+        while kills < self.settings.kills and not running.done():
+            await asyncio.sleep(rng.uniform(*BETWEEN_S))
+            parts = parts or rng.sample(list(PARTS), len(PARTS))
+            kills += await self._kill(parts.pop(), rng)
+            if kills % 5 == 0:
+                await self._other_fault(rng)
+        self.clients.ending.set()
+        await running
+        await self._settle()
+        return SystemResult(
+            comparison=await self._compare(),
+            faults=self.faults,
+            statuses=self.clients.statuses,
+            client_faults=self.clients.faults,
+            seconds=time.monotonic() - started_s,
+        )
+
+    async def _kill(self, part: str, rng: random.Random) -> int:
+        """Kill one process of a part and wait until another one runs; return the number of kills."""
+        running = processes(PARTS[part])
+        if not running:
+            self.faults[f"{part} was not running"] += 1
+            await asyncio.sleep(1.0)
+            return 0
+        victim = rng.choice(running)
+        known = {process.pid for process in running}
+        victim.kill()
+        self.faults[f"{part} killed"] += 1
+        killed_s = time.monotonic()
+        while all(process.pid in known for process in processes(PARTS[part])):
+            if time.monotonic() - killed_s > REPLACED_TIMEOUT_S:
+                self.faults[f"{part} not replaced"] += 1
+                break
+            await asyncio.sleep(0.2)
+        print(f"{part} killed, replaced after {time.monotonic() - killed_s:.1f} s", file=sys.stderr, flush=True)
+        return 1
+
+    async def _other_fault(self, rng: random.Random) -> None:
+        if rng.random() < 0.3:
+            await set_faults(self.backend, failBeforeRate=1.0)
+            await asyncio.sleep(self.settings.away_s)
+            await set_faults(self.backend, **EVERYDAY_FAULTS)
+            self.faults["backend away"] += 1
+            return
+        part = rng.choice(list(PARTS))
+        stopped = processes(PARTS[part])[:1]
+        for process in stopped:
+            process.send_signal(signal.SIGSTOP)
+            await asyncio.sleep(self.settings.stop_s)
+            process.send_signal(signal.SIGCONT)
+            self.faults[f"{part} stopped"] += 1
+
+    async def _settle(self) -> None:
+        """Wait until no intent is open, better reports came, and the backend has stored every window."""
+        await asyncio.sleep(WATCH_S)
+        async with (
+            asyncio.timeout(SETTLE_TIMEOUT_S),
+            httpx.AsyncClient(base_url=self.plan.router_url, timeout=20.0) as http,
+        ):
+            for number in range(TENANTS):
+                while not await self._settled(http, f"tenant-{number:02d}"):
+                    await asyncio.sleep(1.0)
+
+    async def _settled(self, http: httpx.AsyncClient, tenant: str) -> bool:
+        headers = {"authorization": f"Bearer {self.plan.admin_key}"}
+        response = await http.get(f"/v1/tenants/{tenant}/usage", headers=headers)
+        usage: dict[str, Any] = response.json() if response.status_code == 200 else {"reserved_nanousd": 1}
+        return usage["reserved_nanousd"] == 0 and usage["sent_nanousd"] == usage["settled_nanousd"]
+
+    async def _compare(self) -> Comparison:
+        with closing(JournalReader(self.plan.journal)) as reader:
+            rows = reader.events()
+        prices = PriceList()
+        tenant_of = self.clients.tenant_of
+        lines = [
+            MarkedLine(
+                marker=marker,
+                tenant_id=tenant_of.get(marker, "nobody"),
+                model=prices.model(line),
+                cost_nanousd=prices.cost_nanousd(line),
+            )
+            for marker, line in self.vendors.marked()
+        ]
+        settled = [row for row in rows if row["outcome"] is not None]
+        return compare_system(lines, settled, await self.backend.totals_nanousd(), self.clients.answers)
+
+
+def processes(title: str) -> list[psutil.Process]:
+    """Return our running processes whose title begins with `title`, or whose program has that name."""
+    return [process for process in psutil.Process().children(recursive=True) if _has_title(process, title)]
+
+
+def _has_title(process: psutil.Process, title: str) -> bool:
+    try:
+        first = (process.cmdline() or [""])[0]
+        return process.status() != psutil.STATUS_ZOMBIE and (first.startswith(title) or Path(first).name == title)
+    except psutil.Error:
+        return False
+
+
+@asynccontextmanager
+async def running_system(settings: SystemSettings) -> AsyncIterator[System]:
+    """Yield a running system with emulated vendors on this loop."""
+    vendors = MarkedVendors(settings.seed)
+    with planned(ROOT, settings.directory / "system") as plan:
+        async with Processes(plan.directory / "logs") as started, Emulator(vendors).running() as emulator:
+            command = await asyncio.to_thread(
+                faulty_command, plan.root, plan.backend_key, faults=EVERYDAY_FAULTS, tenants=TENANTS
+            )
+            backend = BackendPeer(plan.backend_key)
+            await backend.attach(await started.start("backend", command, piped=True))
+            environment = await startup.start_ray(plan, started)
+            urls = emulator.base_urls()
+            rows = {name: {"api": name, "base_url": url, "simulated": False} for name, url in urls.items()}
+            keys = {f"{name.upper()}_API_KEY": "k" for name in urls}
+            await startup.start_app(plan, started, backend, environment | keys, {"vendors": rows, **ARGS})
+            yield System(settings, plan, backend, vendors, Clients(plan, TENANTS, settings.seed))
+
+
+async def run_system(settings: SystemSettings) -> SystemResult:
+    """Run one schedule on a whole system and return its result."""
+    async with running_system(settings) as system:
+        return await system.run()
