@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -99,12 +98,6 @@ class FaultyJournal(Journal):
         """Let the file grow no further, as on a full disk; or let it grow again."""
         # SQLite never sets the limit below the present size.
         self._db.execute(f"PRAGMA max_page_count = {1 if full else 2**31}")
-
-    def copy_to(self, path: Path) -> None:
-        """Back up the journal online, as docs/operations.md does."""
-        with sqlite3.connect(path) as copy:
-            self._db.backup(copy)
-        copy.close()
 
 
 class FaultyBackend:

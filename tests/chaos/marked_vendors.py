@@ -8,7 +8,6 @@ import math
 import random
 import re
 from collections.abc import Iterator
-from types import TracebackType
 
 from cluster.lab.emulator.core.content import measure
 from cluster.lab.emulator.core.latency import LatencyModel
@@ -48,11 +47,6 @@ class _MarkedRequest(EmulatedRequest):
         entered = await super().__aenter__()
         self._markers[self._number] = marker_of(self.request)
         return entered
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await super().__aexit__(kind, error, trace)
 
 
 def marker_of(parsed: ParsedRequest) -> str:

@@ -162,7 +162,7 @@ class System:
         headers = {"authorization": f"Bearer {self.plan.admin_key}"}
         response = await http.get(f"/v1/tenants/{tenant}/usage", headers=headers)
         usage: dict[str, Any] = response.json() if response.status_code == 200 else {"reserved_nanousd": 1}
-        return usage["reserved_nanousd"] == 0 and usage["sent_nanousd"] == usage["settled_nanousd"]
+        return bool(usage["reserved_nanousd"] == 0 and usage["sent_nanousd"] == usage["settled_nanousd"])
 
     async def _compare(self) -> Comparison:
         with closing(JournalReader(self.plan.journal)) as reader:

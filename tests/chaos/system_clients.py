@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 from collections import Counter
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,8 +75,9 @@ class Clients:
         picture = jpeg(text=f"{tenant} {word}")
         marker = {"frame": marker_of_bytes(picture), "embed": marker_of_text(prompt)}.get(kind, word)
         self.tenant_of[marker] = tenant
-        chat = {"model": rng.choice(("simple", "auto")), "messages": [{"role": "user", "content": prompt}]}
-        chat["max_tokens"] = 60
+        messages = [{"role": "user", "content": prompt}]
+        chat = {"model": rng.choice(("simple", "auto")), "messages": messages, "max_tokens": 60}
+        call: Awaitable[httpx.Response | None]
         match kind:
             case "frame":
                 call = http.post("/v1/frames", content=picture, headers=headers | FRAME_HEADERS)
