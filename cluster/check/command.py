@@ -53,7 +53,7 @@ class CheckedVendor:
     missing: tuple[str, ...] = ()
     requests: tuple[CheckedRequest, ...] = ()
     """One request for each configured model, with the shape of production's, and its cost."""
-    untold: tuple[str, ...] = ()
+    unverified: tuple[str, ...] = ()
     """Checks that the key lacks the permission for; speech may work nevertheless."""
 
 
@@ -94,7 +94,7 @@ def show(checked: Sequence[CheckedVendor], console: Console, as_json: bool) -> N
     console.print(table)
     _show_requests([request for vendor in checked for request in vendor.requests], console)
     for vendor in checked:
-        for line in (*vendor.missing, *vendor.untold):
+        for line in (*vendor.missing, *vendor.unverified):
             console.print(Text(plain(f"{vendor.vendor}: {line}")), soft_wrap=True)
 
 
@@ -183,7 +183,7 @@ async def _check(row: VendorCheck, probe: Probe | str, timeout_s: float) -> Chec
         voices=result.voices,
         quota_left=result.quota_left,
         quota_unit=result.quota_unit,
-        untold=tuple(_unverified(result)),
+        unverified=tuple(_unverified(result)),
     )
 
 

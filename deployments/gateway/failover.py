@@ -112,7 +112,7 @@ class Failover:
         )
         step = next_step(failed, self._retries, self._rng)
         if step.more_room:
-            self._metrics.asked_again(model.name)
+            self._metrics.requested_again(model.name)
         if isinstance(error, ProviderRefused):
             self._metrics.refused(model.name, refusal_cause(error))
         log.warning("attempt failed", model=model.name, error=error.code, then=step.kind, reason=step.reason)

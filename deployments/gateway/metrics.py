@@ -17,7 +17,7 @@ INPUT_TOKENS = "rayroom_input_tokens"
 CACHED_INPUT_TOKENS = "rayroom_cached_input_tokens"
 """Divided by `rayroom_input_tokens`: the share of a model's input that its vendor read from its prompt cache."""
 SERVED_TIERS = "rayroom_served_tiers"
-EMPTY_ANSWERS = "rayroom_empty_answers_asked_again"
+EMPTY_ANSWERS = "rayroom_empty_answers_requested_again"
 REFUSALS = "rayroom_refusals"
 REFUSED_UPLOADS = "rayroom_refused_uploads"
 SET_ASIDE_USAGE = "rayroom_speech_usage_set_aside"
@@ -35,7 +35,7 @@ class GatewayMetrics(Protocol):
     def answered(self, model: str, usage: Usage, service_tier: str | None) -> None:
         """Count the input tokens, and the served tier, of an attempt whose usage the vendor reported."""
 
-    def asked_again(self, model: str) -> None:
+    def requested_again(self, model: str) -> None:
         """Count an answer that was thought only, and is requested again with more room."""
 
     def refused(self, model: str, cause: RefusalCause) -> None: ...
@@ -59,7 +59,7 @@ class NoMetrics:
     def answered(self, model: str, usage: Usage, service_tier: str | None) -> None:
         return None
 
-    def asked_again(self, model: str) -> None:
+    def requested_again(self, model: str) -> None:
         return None
 
     def refused(self, model: str, cause: RefusalCause) -> None:
@@ -101,7 +101,7 @@ class ServeMetrics:
         if service_tier is not None:
             self._tiers.inc(tags={"model": model, "tier": tier_label(service_tier)})
 
-    def asked_again(self, model: str) -> None:
+    def requested_again(self, model: str) -> None:
         self._again.inc(tags={"model": model})
 
     def refused(self, model: str, cause: RefusalCause) -> None:

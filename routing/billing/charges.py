@@ -73,8 +73,8 @@ class ReceivedAnswer:
         """Return the thinking tokens. A vendor that counts the output so far counts its thinking too."""
         if known.output_tokens:
             return known.thinking_tokens
-        heard = means.tokens_of(self.thinking_bytes)
-        return heard or means.thinking_tokens(most)
+        received = means.tokens_of(self.thinking_bytes)
+        return received or means.thinking_tokens(most)
 
     def _add_text(self, text: str, thinking_bytes: int) -> None:
         added = len(text.encode("utf-8", "replace"))

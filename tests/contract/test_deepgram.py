@@ -334,6 +334,6 @@ async def test_a_transcript_takes_the_time_of_its_models_profile() -> None:
 
 
 async def test_a_socket_planned_to_withhold_its_usage_ends_without_it(emulator: Emulator) -> None:
-    emulator.plan(Fault(untold_usage=True))
+    emulator.plan(Fault(unreported_usage=True))
     messages = await live_messages(emulator.url, SPEECH)
     assert {message.type for message in messages} == {"Results"} and emulator.journal[0].audio_ms == 1_200

@@ -53,9 +53,7 @@ async def running_backend(
     transformer: Literal["plain", "superjson"] = "superjson", batching: bool = True, tenants: int = 0, **faults: Any
 ) -> AsyncIterator[BackendPeer]:
     """Yield a running backend with faults, in the given transformer."""
-    command = await asyncio.to_thread(
-        faulty_command, ROOT, KEY, transformer, batching, faults=faults, tenants=tenants
-    )
+    command = await asyncio.to_thread(faulty_command, ROOT, KEY, transformer, batching, faults=faults, tenants=tenants)
     async with _running(command, transformer) as peer:
         yield peer
 

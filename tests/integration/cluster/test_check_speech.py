@@ -42,7 +42,7 @@ async def test_a_key_limited_to_speech_is_accepted_and_its_limits_are_reported(s
     result = await check_one("elevenlabs", emulator.base_urls(), {})
     assert result.missing == () and result.reachable is True and result.quota_left is None
     assert result.voices == {VOICE: None} and set(result.models.values()) == {None}
-    assert [line.split(":")[0] for line in result.untold] == [
+    assert [line.split(":")[0] for line in result.unverified] == [
         "the key may not read models",
         "the key may not read voices",
     ]

@@ -127,8 +127,8 @@ SPOKEN: Table = (
         "refusal": answer(Fault(refusal="refused"), "refusal", Bill.REPORTED),
         "the vendor's filter": answer(Fault(refusal="filtered"), "refusal", Bill.REPORTED),
         "an empty answer": answer(Fault(empty=True), "stop", Bill.REPORTED),
-        "no usage": answer(Fault(untold_usage=True), "stop", Bill.NEAR),
-        "no usage of an empty answer": answer(Fault(untold_usage=True, empty=True), "stop", Bill.NEAR),
+        "no usage": answer(Fault(unreported_usage=True), "stop", Bill.NEAR),
+        "no usage of an empty answer": answer(Fault(unreported_usage=True, empty=True), "stop", Bill.NEAR),
         "cached tokens": answer(Fault(extras=Extras(cached_tokens=300)), "stop", Bill.REPORTED),
     }
 )
@@ -156,7 +156,7 @@ STREAMED: Table = SPOKEN | {
 EMBEDDED: Table = ALWAYS | {
     "status 429, come back later": final(Fault(status=429, headers={"retry-after": "7"}), ProviderRateLimited),
     "overload": passing(Fault(overload_after_chunks=2), ProviderOverloaded, Bill.NOTHING),
-    "no usage": answer(Fault(untold_usage=True), "stop", Bill.NEAR),
+    "no usage": answer(Fault(unreported_usage=True), "stop", Bill.NEAR),
 }
 
 

@@ -28,7 +28,7 @@ class ListedMetrics:
         if service_tier is not None:
             self.tiers.append((model, tier_label(service_tier)))
 
-    def asked_again(self, model: str) -> None:
+    def requested_again(self, model: str) -> None:
         self.counted.append(("again", model, ""))
 
     def refused(self, model: str, cause: RefusalCause) -> None:

@@ -129,7 +129,7 @@ async def test_a_refusal_is_an_answer_and_is_billed(
 async def test_usage_that_is_not_told_is_unknown_and_not_zero(
     vendor: str, method: str, adapters: ConnectedAdapters
 ) -> None:
-    adapters.emulator.plan(Fault(untold_usage=True))
+    adapters.emulator.plan(Fault(unreported_usage=True))
     answer = await adapters.send(vendor, method, model_request(vendor))
     assert answer.usage is None and answer.text and answer.finish == "stop"
 

@@ -88,7 +88,7 @@ async def test_a_picture_is_billed_by_its_pixels(adapters: ConnectedAdapters) ->
 
 
 async def test_vectors_without_usage_are_kept_and_their_usage_is_unknown(adapters: ConnectedAdapters) -> None:
-    adapters.emulator.plan(Fault(untold_usage=True))
+    adapters.emulator.plan(Fault(unreported_usage=True))
     model = "voyage-multimodal-3.5"
     result = await adapters.provider("voyage").embed(CATALOGUE.get(model), EmbedRequest(model=model, inputs=INPUTS))
     assert result.usage is None and len(result.vectors) == 2

@@ -71,11 +71,11 @@ async def test_a_last_event_needs_no_end_of_line(server: Server, wire: OpenAICom
 
 async def test_what_was_said_before_an_error_is_heard_first(server: Server, wire: OpenAICompatibleHttp) -> None:
     server.pieces = [b'data: {"n": 1}\n\ndata: {"error": {"code": "slow_down", "type": null}}\n\ndata: {"n": 2}\n\n']
-    heard = []
+    events = []
     with pytest.raises(Refused) as refused:
         async for group in wire.events("/chat/completions", {}, 5.0):
-            heard += group
-    assert heard == [{"n": 1}]
+            events += group
+    assert events == [{"n": 1}]
     assert refused.value.reply.codes == ("slow_down", None) and refused.value.reply.status is None
 
 

@@ -26,45 +26,45 @@ async def saying(*deltas: Delta | float | Exception) -> AsyncGenerator[Delta, No
             yield delta
 
 
-def ask(total_s: float = 5.0, first_s: float | None = None, between_s: float | None = None) -> ModelRequest:
+def model_request(total_s: float = 5.0, first_s: float | None = None, between_s: float | None = None) -> ModelRequest:
     return ModelRequest(model="m", timeout_s=total_s, first_token_timeout_s=first_s, between_tokens_timeout_s=between_s)
 
 
-async def heard(deltas: AsyncGenerator[Delta, None], an_ask: ModelRequest) -> list[Delta]:
-    return [delta async for delta in streamed(deltas, an_ask, lambda error: None)]
+async def received(deltas: AsyncGenerator[Delta, None], request: ModelRequest) -> list[Delta]:
+    return [delta async for delta in streamed(deltas, request, lambda error: None)]
 
 
 async def test_only_text_and_one_end_come_through() -> None:
     deltas = saying(Delta(usage=Usage(input_tokens=3)), Delta(text="a"), Delta(text="b", finish="stop"), END)
-    assert await heard(deltas, ask()) == [Delta(text="a"), Delta(text="b"), END]
+    assert await received(deltas, model_request()) == [Delta(text="a"), Delta(text="b"), END]
 
 
 @pytest.mark.parametrize(
     ("deltas", "limits", "phase"),
     [
-        ((5.0,), ask(first_s=0.05), "first_token"),
-        ((Delta(), 5.0), ask(first_s=0.05), "first_token"),
-        ((Delta(text="a"), 5.0), ask(between_s=0.05), "stream"),
-        ((Delta(text="a"), 5.0), ask(total_s=0.05), "stream"),
+        ((5.0,), model_request(first_s=0.05), "first_token"),
+        ((Delta(), 5.0), model_request(first_s=0.05), "first_token"),
+        ((Delta(text="a"), 5.0), model_request(between_s=0.05), "stream"),
+        ((Delta(text="a"), 5.0), model_request(total_s=0.05), "stream"),
     ],
 )
 async def test_each_timer_ends_the_attempt_in_its_phase(
     deltas: tuple[Delta | float, ...], limits: ModelRequest, phase: str
 ) -> None:
     with pytest.raises(ProviderTimeout) as failed:
-        await heard(saying(*deltas), limits)
+        await received(saying(*deltas), limits)
     assert failed.value.facts["phase"] == phase
 
 
 async def test_the_total_ends_a_stream_that_never_pauses_long() -> None:
     with pytest.raises(ProviderTimeout):
         deltas: list[Delta | float] = [Delta(text="a"), 0.02]
-        await heard(saying(*deltas * 100), ask(total_s=0.1, between_s=1.0))
+        await received(saying(*deltas * 100), model_request(total_s=0.1, between_s=1.0))
 
 
 async def test_a_timer_rings_though_another_task_asks_for_each_piece() -> None:
     """The leaf's coalescing does: a timer that had begun in an earlier piece's task would stop nobody."""
-    deltas = streamed(saying(Delta(text="a"), Delta(text="b"), 5.0), ask(between_s=0.1), lambda error: None)
+    deltas = streamed(saying(Delta(text="a"), Delta(text="b"), 5.0), model_request(between_s=0.1), lambda error: None)
     with pytest.raises(ProviderTimeout):
         async with asyncio.timeout(2):
             async for _ in coalesce(deltas):
@@ -73,7 +73,9 @@ async def test_a_timer_rings_though_another_task_asks_for_each_piece() -> None:
 
 async def test_a_slow_reader_is_not_the_vendors_silence() -> None:
     texts = []
-    async for delta in streamed(saying(Delta(text="a"), Delta(text="b"), END), ask(between_s=0.05), lambda error: None):
+    async for delta in streamed(
+        saying(Delta(text="a"), Delta(text="b"), END), model_request(between_s=0.05), lambda error: None
+    ):
         texts.append(delta.text)
         await asyncio.sleep(0.1)
     assert texts == ["a", "b", ""]
@@ -81,16 +83,16 @@ async def test_a_slow_reader_is_not_the_vendors_silence() -> None:
 
 async def test_a_stream_that_ends_without_its_marker_is_truncated() -> None:
     with pytest.raises(ProviderTruncated) as failed:
-        await heard(saying(Delta(text="a")), ask())
+        await received(saying(Delta(text="a")), model_request())
     assert failed.value.facts["phase"] == "stream"
 
 
 @pytest.mark.parametrize("after", [ConnectionResetError(), 5.0])
 async def test_what_goes_wrong_after_the_marker_loses_the_usage_and_not_the_answer(after: Exception | float) -> None:
     deltas = saying(Delta(text="a"), Delta(finish="stop"), after)
-    assert await heard(deltas, ask(between_s=0.05)) == [Delta(text="a"), Delta(finish="stop")]
+    assert await received(deltas, model_request(between_s=0.05)) == [Delta(text="a"), Delta(finish="stop")]
 
 
 async def test_what_goes_wrong_before_it_is_an_error() -> None:
     with pytest.raises(ProviderUnreachable):
-        await heard(saying(Delta(text="a"), ConnectionResetError()), ask())
+        await received(saying(Delta(text="a"), ConnectionResetError()), model_request())

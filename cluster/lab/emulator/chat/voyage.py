@@ -114,7 +114,7 @@ class VoyageEmbeddings:
             {"object": "embedding", "embedding": vector(content, parsed.dimensions, parsed.as_base64), "index": index}
             for index, content in enumerate(parsed.inputs)
         ]
-        usage = {} if answer.untold_usage else {"usage": self._usage(answer.token_counts)}
+        usage = {} if answer.unreported_usage else {"usage": self._usage(answer.token_counts)}
         return {"object": "list", "data": rows, "model": parsed.model} | usage
 
     def frames(self, parsed: ParsedRequest, answer: GeneratedAnswer) -> Iterable[StreamFrame]:

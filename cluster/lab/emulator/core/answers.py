@@ -49,7 +49,7 @@ class GeneratedAnswer:
     """The stop sequence that ended the answer."""
     service_tier: str | None = None
     """The tier that the vendor says it served; None where the request named none."""
-    untold_usage: bool = False
+    unreported_usage: bool = False
     usage_first: bool = False
     """Whether a stream has its usage in the first chunk and none in the last."""
 
@@ -119,7 +119,7 @@ def compose(
         tool_calls=visible.calls,
         stop_sequence=visible.stop_sequence,
         service_tier=fault.served_tier or parsed.service_tier,
-        untold_usage=fault.untold_usage,
+        unreported_usage=fault.unreported_usage,
         usage_first=fault.usage_first,
     )
 

@@ -72,7 +72,7 @@ class Fault:
     refusal: Literal["refused", "filtered"] | None = None
     """The model declines, or the vendor's filter stops its answer."""
     empty: bool = False
-    untold_usage: bool = False
+    unreported_usage: bool = False
     """Omit the usage."""
     usage_first: bool = False
     """Send a stream's usage in its first chunk, before any output is counted, and not in its last."""

@@ -78,7 +78,7 @@ class LiveTranscription:
                 await self._emit(await self._flushed_events(from_finalize=True), sender)
             case "CloseStream":
                 await self._emit(await self._flushed_events(), sender)
-                if not self._exchange.fault.untold_usage:
+                if not self._exchange.fault.unreported_usage:
                     await sender.put(self._metadata())
                 return DONE
             case "Configure":

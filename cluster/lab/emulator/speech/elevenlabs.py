@@ -135,7 +135,7 @@ class _ElevenLabsApi:
         fault = exchange.fault
         await exchange.first_token()
         head = {"Content-Type": "audio/pcm", "request-id": str(uuid.uuid4())}
-        cost = {} if fault.untold_usage else {"character-cost": str(len(text))}
+        cost = {} if fault.unreported_usage else {"character-cost": str(len(text))}
         await writer.begin(head | cost | _limit_headers(exchange.limit_status()) | fault.headers)
         exchange.answered(200)
         for number, speech in enumerate(chunks(voice, text)):

@@ -67,12 +67,12 @@ class AnthropicMessages(AnthropicProtocol):
         if answer.words:
             content.append({"type": "text", "text": answer.text, "citations": None})
         content += [_call(call) | {"input": call.arguments_json()} for call in answer.tool_calls]
-        usage = {} if answer.untold_usage else {"usage": _usage(answer)}
+        usage = {} if answer.unreported_usage else {"usage": _usage(answer)}
         return _message(parsed, content) | _stopped(answer) | usage
 
     def frames(self, parsed: ParsedRequest, answer: GeneratedAnswer) -> Iterable[StreamFrame]:
-        # The input is known when the stream begins; the output is told at its end, counted from the beginning.
-        begun = {} if answer.untold_usage else {"usage": _usage(answer) | {"output_tokens": 1}}
+        # The input is known when the stream begins; the output is reported at its end, counted from the beginning.
+        begun = {} if answer.unreported_usage else {"usage": _usage(answer) | {"output_tokens": 1}}
         started = _message(parsed, []) | {"stop_reason": None, "stop_sequence": None} | begun
         yield event("message_start", message=started)
         yield event("ping")
@@ -82,8 +82,8 @@ class AnthropicMessages(AnthropicProtocol):
             for delta, tokens in pieces:
                 yield event("content_block_delta", tokens=tokens, index=index, delta=delta)
             yield event("content_block_stop", index=index)
-        told = not (answer.untold_usage or answer.usage_first)
-        ended: dict[str, Any] = {"usage": _usage_at_the_end(answer)} if told else {}
+        reported = not (answer.unreported_usage or answer.usage_first)
+        ended: dict[str, Any] = {"usage": _usage_at_the_end(answer)} if reported else {}
         yield event("message_delta", delta=_stopped(answer), **ended)
         yield event("message_stop")
 

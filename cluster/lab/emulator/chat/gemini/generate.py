@@ -69,7 +69,7 @@ class GeminiContent:
     def response_body(self, parsed: ParsedRequest, answer: GeneratedAnswer) -> Any:
         parts = [{"text": answer.text}] if answer.text else []
         parts += [_call_part(parsed, answer, call) for call in _whole_calls(answer)]
-        usage = None if answer.untold_usage else answer.token_counts
+        usage = None if answer.unreported_usage else answer.token_counts
         return _response(parsed, answer, parts, answer.words, _finish(answer), usage)
 
     def frames(self, parsed: ParsedRequest, answer: GeneratedAnswer) -> Iterable[StreamFrame]:
@@ -80,10 +80,10 @@ class GeminiContent:
             usage = answer.token_counts.with_output(sent + thought)
             if answer.usage_first:
                 usage = answer.token_counts.with_output(0)
-            told = not answer.untold_usage and (sent == tokens or not answer.usage_first)
-            yield _event(_response(parsed, answer, parts, words, None, usage if told else None), tokens)
-        told = not (answer.untold_usage or (answer.usage_first and sent))
-        yield _event(_response(parsed, answer, [], (), _finish(answer), answer.token_counts if told else None))
+            reported = not answer.unreported_usage and (sent == tokens or not answer.usage_first)
+            yield _event(_response(parsed, answer, parts, words, None, usage if reported else None), tokens)
+        reported = not (answer.unreported_usage or (answer.usage_first and sent))
+        yield _event(_response(parsed, answer, [], (), _finish(answer), answer.token_counts if reported else None))
 
     def overload(self) -> bytes:
         return _event(overload_body()).data

@@ -94,7 +94,7 @@ class OpenAIChat(OpenAIGeneration):
             }
             for index in range(parsed.choices)
         ]
-        usage = {} if answer.untold_usage else {"usage": _usage(answer.token_counts)}
+        usage = {} if answer.unreported_usage else {"usage": _usage(answer.token_counts)}
         return _head("chat.completion", parsed, answer) | {"choices": choices} | usage
 
     def frames(self, parsed: ParsedRequest, answer: GeneratedAnswer) -> Iterable[StreamFrame]:
@@ -113,7 +113,7 @@ class OpenAIChat(OpenAIGeneration):
                 first = None
         for index in range(parsed.choices):
             yield data_event(head | {"choices": [_choice(index, {}, _finish(parsed, answer))]} | usage | next(padding))
-        if parsed.include_usage and not (answer.untold_usage or answer.usage_first):
+        if parsed.include_usage and not (answer.unreported_usage or answer.usage_first):
             yield data_event(head | {"choices": [], "usage": _usage(answer.token_counts)} | next(padding))
         yield StreamFrame(b"data: [DONE]\n\n")
 

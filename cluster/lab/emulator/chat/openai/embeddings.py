@@ -57,7 +57,7 @@ class OpenAIEmbeddings(OpenAIProtocol):
             for index, content in enumerate(parsed.inputs)
         ]
         tokens = answer.token_counts.input_tokens
-        usage = {} if answer.untold_usage else {"usage": {"prompt_tokens": tokens, "total_tokens": tokens}}
+        usage = {} if answer.unreported_usage else {"usage": {"prompt_tokens": tokens, "total_tokens": tokens}}
         return {"object": "list", "model": parsed.model, "data": rows} | usage
 
     def frames(self, parsed: ParsedRequest, answer: GeneratedAnswer) -> Iterable[StreamFrame]:

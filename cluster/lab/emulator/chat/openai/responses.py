@@ -127,7 +127,7 @@ def _call_item(call: EmulatedToolCall) -> _Json:
 def _response(parsed: ParsedRequest, answer: GeneratedAnswer, output: list[_Json], begun: bool = False) -> _Json:
     reason = None if begun else _INCOMPLETE.get(str(answer.end))
     status = "in_progress" if begun or answer.end is None else "incomplete" if reason else "completed"
-    usage = None if begun or answer.untold_usage or answer.usage_first else _usage(answer.token_counts)
+    usage = None if begun or answer.unreported_usage or answer.usage_first else _usage(answer.token_counts)
     head: _Json = {
         "id": f"resp_{parsed.content.digest.hex()}",
         "object": "response",
