@@ -34,6 +34,7 @@ CLIENTS_A_ROUTER = 32
 GRACE_S = 1.0
 OUTBOX_GRACE_S = 2.0
 WATCH_S = 3.0
+"""Added to the length of a stop: a stopped model replica still sends the calls that it had received."""
 FLUSH_EVERY_S = 0.3
 AWAY = {"failBeforeRate": 1.0}
 
@@ -197,7 +198,7 @@ class MoneyPath:
             backend_key=self.backend.key,
             flush_every_s=FLUSH_EVERY_S,
             outbox_grace_s=OUTBOX_GRACE_S,
-            watch_s=WATCH_S,
+            watch_s=WATCH_S + self.settings.stop_s,
             clock_offset_s=offset_s,
         )
 
