@@ -153,6 +153,8 @@ class MoneyPath:
         """Let every request end, every intent expire and every window be stored."""
         aggregator = self.servers.start(serve_costs, replace(plan, point=None))
         await set_faults(self.backend, **EVERYDAY_FAULTS)
+        dead = [process for process in (*self.routers, *self.leaves) if not process.is_alive()]
+        self.differences += [f"a router or leaf ended by itself with status {process.exitcode}" for process in dead]
         for router in self.routers:
             await stop(router)
         await asyncio.sleep(OUTBOX_GRACE_S)

@@ -95,13 +95,13 @@ class RouterProcess:
         attempt = self._meter.attempt(billing, model, MOST, 1, CALL_TIMEOUT_S)
         seconds = rng.uniform(0.1, 0.6)
         leaves_after_s = rng.uniform(0, seconds) if rng.random() < LEAVING_SHARE else None
-        call = {"event_id": attempt.event_id, "tenant_id": tenant.tenant_id, "model": model.name}
+        call = {"event_id": attempt.intent.event_id, "tenant_id": tenant.tenant_id, "model": model.name}
         tokens = {"input_tokens": rng.randrange(150, 250), "output_tokens": rng.randrange(40, 80)}
         message = {**call, **tokens, "seconds": seconds, "most": MOST.nonzero()}
         status, vendor_called = "ok", True
         try:
             async with asyncio.timeout(leaves_after_s), attempt:
-                attempt.record_streaming()
+                attempt.streamed = True
                 await self._receive(attempt, message)
         except TimeoutError:
             status = "left"
@@ -119,7 +119,7 @@ class RouterProcess:
                 await send_line(writer, message)
                 while True:
                     delta = delta_of(json.loads(await reader.readuntil()))
-                    attempt.record_delta(delta)
+                    attempt.received.add(delta)
                     if delta.finish is not None:
                         return
         except (OSError, asyncio.IncompleteReadError):
