@@ -16,6 +16,8 @@ from pathlib import Path
 
 _STATUS_PAGES = re.compile(r"^(frontend prometheus|listen stats)\n(\s+bind )(?:\*|):(\d+)$", re.MULTILINE)
 _ERROR_FILE = re.compile(r"^(\s*errorfile) (502|503|504) \S+$", re.MULTILINE)
+_NO_ROUTE = re.compile(r"^(\s*)http-request return status 404 content-type text/plain .*$", re.MULTILINE)
+"""Serve's reply to a path that no application has. This one has them all: it is HAProxy that knows no application yet."""
 _ERRORS = {
     502: ("Bad Gateway", "replica_lost", "The replica that served this request was lost."),
     503: ("Service Unavailable", "overloaded", "No replica is ready."),
@@ -24,8 +26,12 @@ _ERRORS = {
 
 
 def corrected(config: str, error_directory: Path) -> str:
-    """Return HAProxy's configuration with the status pages on loopback and error files from `error_directory`."""
+    """Return HAProxy's configuration with the status pages on loopback and error files from `error_directory`.
+
+    While HAProxy knows no application, after a crash of its own or of Serve's controller, it answers 503 and not 404.
+    """
     config = _STATUS_PAGES.sub(r"\1\n\g<2>127.0.0.1:\3", config)
+    config = _NO_ROUTE.sub(r"\1http-request deny deny_status 503", config)
     return _ERROR_FILE.sub(lambda found: f"{found[1]} {found[2]} {error_directory / found[2]}.http", config)
 
 

@@ -15,7 +15,7 @@ MAX_FINAL = 50_000
 LONGEST_LIFETIME_S = 3_600.0
 """Longer than any attempt lasts, with its grace."""
 WATCH_S = 120.0
-"""How long a better report of an estimated event is waited for."""
+"""How often an estimated event is looked at again for a better report, until its longest lifetime is over."""
 
 
 class CallRecordStore:
@@ -79,9 +79,9 @@ class CallRecordStore:
             kept.pop(event_id, None)
 
     def due(self, now_s: float, limit: int) -> list[tuple[EstimatedEvent, CallRecord | None]]:
-        """Return estimated events with their records: those that an ended record reports, and those watched in vain.
+        """Return estimated events with their records: those that an ended record reports, and those that are due.
 
-        They are returned again until they are closed.
+        They are returned again until they are closed or watched anew.
         """
         with self._lock:
             self._forget_old(now_s)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import structlog
@@ -63,6 +63,9 @@ class EntryWriter:
         self._early: FIFOCache[str, Settlement] = FIFOCache(MAX_EARLY)
         self._after_commit: list[Callable[[], object]] = []
         self.counters = CostCounters()
+        now_s = clock()
+        for event in journal.estimated_events(now_s - LONGEST_LIFETIME_S, now_s + WATCH_S):
+            calls.watch(event)
 
     def commit(self, entries: Iterable[Entry]) -> list[Receipt]:
         """Write the entries as one transaction and return their receipts."""
@@ -88,8 +91,13 @@ class EntryWriter:
         due = self._calls.due(now_s, limit)
         better = [improvement_of(event, record, witnessed_since_s) for event, record in due]
         self._transact(lambda: [self._settle(*one, now_s) for one in better if one is not None])
-        for event, _ in due:
-            self._calls.close(event.event_id)
+        for (event, _), found in zip(due, better, strict=True):
+            known = event.known if found is None else found[1]
+            # A replica may be stopped for long and report afterwards, also on a call that seemed never to have left.
+            if known >= Knowledge.REPLICA_PARTIAL or now_s - event.arrived_at_s > LONGEST_LIFETIME_S:
+                self._calls.close(event.event_id)
+            else:
+                self._calls.watch(replace(event, known=known, until_s=now_s + WATCH_S))
         return len(due)
 
     def correct(self, correction: Correction) -> bool:
@@ -204,6 +212,7 @@ class EntryWriter:
             EstimatedEvent(
                 event_id=settlement.event_id,
                 outcome=settlement.outcome,
+                known=knowledge,
                 arrived_at_s=settled.arrived_at_s,
                 witnessed=settled.witnessed,
                 until_s=now_s + WATCH_S,

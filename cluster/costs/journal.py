@@ -27,7 +27,7 @@ from typing import Any
 
 from cluster.costs.journal_reader import JournalReader
 from cluster.costs.ledger import Account, Ledger
-from cluster.costs.models import Correction, Knowledge, OpenIntent, SettledIntent
+from cluster.costs.models import Correction, EstimatedEvent, Knowledge, OpenIntent, SettledIntent
 from cluster.costs.sending import SendingTable
 from cluster.costs.storage import event_queries, running_sums, windows
 from cluster.costs.storage.account_table import AccountTable
@@ -39,7 +39,7 @@ from cluster.costs.storage.month_files import MonthFiles
 from cluster.costs.storage.running_sums import SumChanges
 from cluster.costs.storage.schema import EVENT, USAGE
 from routing.billing import budgets
-from routing.models import FlushRow, Intent, Settlement
+from routing.models import FlushRow, Intent, Outcome, Settlement
 
 __all__ = ["Journal", "JournalBusy", "JournalUnusable"]
 
@@ -261,6 +261,21 @@ class Journal:
                 witnessed=bool(witnessed),
             )
             for event_id, tenant_id, model, estimate_nanousd, arrived_at_s, witnessed in rows
+        ]
+
+    def estimated_events(self, since_s: float, until_s: float) -> list[EstimatedEvent]:
+        """Return the events that arrived after `since_s` and that no report of their call has settled."""
+        rows = self._db.execute(event_queries.ESTIMATED, (Knowledge.REPLICA_PARTIAL, since_s))
+        return [
+            EstimatedEvent(
+                event_id=event_id,
+                outcome=Outcome(outcome),
+                known=Knowledge(knowledge),
+                arrived_at_s=arrived_at_s,
+                witnessed=bool(witnessed),
+                until_s=until_s,
+            )
+            for event_id, outcome, knowledge, arrived_at_s, witnessed in rows
         ]
 
     def fill_windows(self, limit: int = windows.EVENTS_A_SLICE) -> int:

@@ -44,13 +44,15 @@ class OpenIntent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EstimatedEvent:
-    """An event that is settled at an estimate, and for which a better report may still come."""
+    """An event that no report of its call has settled, and for which one may still come."""
 
     event_id: str
     outcome: Outcome
+    known: Knowledge
     arrived_at_s: float
     witnessed: bool
     until_s: float
+    """When it is looked at again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

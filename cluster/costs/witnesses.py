@@ -71,11 +71,11 @@ def expiry_of(
 def improvement_of(
     event: EstimatedEvent, record: CallRecord | None, unbroken_since_s: float | None
 ) -> tuple[Settlement, Knowledge] | None:
-    """Return the better settlement of an event that was settled at an estimate; None where nothing is better known."""
+    """Return the better settlement of an event than the one that is booked; None where nothing is better known."""
     free = Settlement(event_id=event.event_id, outcome=event.outcome, cost_nanousd=0, estimated=False, usage=Usage())
     if record is not None:
         return (_at_record(free, record), knowledge_of_record(record)) if record.ended else None
-    if never_left(event.witnessed, event.arrived_at_s, unbroken_since_s):
+    if event.known < Knowledge.NEVER_LEFT and never_left(event.witnessed, event.arrived_at_s, unbroken_since_s):
         return free, Knowledge.NEVER_LEFT
     return None
 

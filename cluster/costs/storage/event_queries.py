@@ -29,6 +29,8 @@ FIND = f"SELECT event, {', '.join(EVENT)} FROM settled WHERE event_id = ?"
 _FIGURES = ("outcome", "knowledge", "estimated", "cost_nanousd", *USAGE)
 REPLACE = f"UPDATE settled SET {', '.join(f'{name} = ?' for name in _FIGURES)} WHERE event = ?"
 INSERT = f"INSERT INTO settled (event, {', '.join(EVENT)}) VALUES (?, {_marks(EVENT)})"
+ESTIMATED = """SELECT event_id, outcome, knowledge, arrived_at_s, witnessed FROM settled
+    WHERE corrects IS NULL AND knowledge < ? AND arrived_at_s > ? ORDER BY event"""
 EXPIRED = """SELECT event_id, tenant_id, model, estimate_nanousd, arrived_at_s, witnessed FROM open_events
     WHERE expires_at_s <= ? ORDER BY expires_at_s LIMIT ?"""
 COST_SHARES = """SELECT model, min(1.0, 1.0 * sum(cost_nanousd) / sum(estimate_nanousd)) FROM (

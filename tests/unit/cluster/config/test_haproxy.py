@@ -26,6 +26,12 @@ def test_the_status_pages_of_rays_own_configuration_are_bound_to_loopback() -> N
     assert "bind {{ config.frontend_host }}:" in config
 
 
+def test_a_haproxy_that_knows_no_application_yet_answers_503_in_the_envelope() -> None:
+    config = corrected(RENDERED, Path("errors"))
+    assert "status 404 content-type text/plain" in RENDERED and "status 404 content-type text/plain" not in config
+    assert "backend default_backend\n    http-request deny deny_status 503\n" in config
+
+
 def test_each_error_of_haproxys_own_has_its_file() -> None:
     config = corrected("  errorfile 502 a/500.http\n  errorfile 503 a/500.http\n", Path("errors"))
     assert config == "  errorfile 502 errors/502.http\n  errorfile 503 errors/503.http\n"

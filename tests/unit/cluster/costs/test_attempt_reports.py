@@ -26,8 +26,13 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-async def commit_log(tmp_path: Path, clock: ManualClock) -> AsyncIterator[CommitLog]:
-    commit_log = CommitLog(Journal(tmp_path / "journal.db"), clock, outbox_grace_s=GRACE_S)
+def journal(tmp_path: Path) -> Journal:
+    return Journal(tmp_path / "journal.db")
+
+
+@pytest.fixture
+async def commit_log(journal: Journal, clock: ManualClock) -> AsyncIterator[CommitLog]:
+    commit_log = CommitLog(journal, clock, outbox_grace_s=GRACE_S)
     await run_until(commit_log, clock, 100.0 + GRACE_S)
     yield commit_log
     await commit_log.aclose()
@@ -142,6 +147,33 @@ async def test_an_estimated_attempt_that_never_left_becomes_free(commit_log: Com
     await run_until(commit_log, clock, clock.now_s + WATCH_S + 1)
     totals = await commit_log.totals("acme")
     assert (totals.settled_nanousd, totals.estimated_requests, totals.requests) == (0, 0, 1)
+
+
+async def test_a_call_that_seemed_never_to_have_left_is_billed_when_its_stopped_replica_reports_it(
+    commit_log: CommitLog, clock: ManualClock
+) -> None:
+    commit_log.replica_connected()
+    await open_attempt(commit_log)
+    await commit_log.write([settlement(cost_nanousd=900, estimated=True, outcome=Outcome.ERROR)])
+    await run_until(commit_log, clock, clock.now_s + 2 * WATCH_S + 1)
+    assert (await commit_log.totals("acme")).settled_nanousd == 0
+    commit_log.add_call_records([call_record(cost_nanousd=250, estimated=False)])
+    await commit_log.expire()
+    totals = await commit_log.totals("acme")
+    assert (totals.settled_nanousd, totals.estimated_requests, totals.requests) == (250, 0, 1)
+    assert commit_log.counters.ignored_settlements == 0
+
+
+async def test_a_restarted_aggregator_still_takes_the_report_of_an_estimated_call(
+    commit_log: CommitLog, journal: Journal, clock: ManualClock
+) -> None:
+    await open_attempt(commit_log)
+    await commit_log.write([settlement(cost_nanousd=900, estimated=True, outcome=Outcome.CANCELLED)])
+    await commit_log.seal()
+    restarted = CommitLog(journal, clock)
+    restarted.add_call_records([call_record(cost_nanousd=250, estimated=False)])
+    await restarted.expire()
+    assert (await restarted.totals("acme")).settled_nanousd == 250
 
 
 async def test_a_settlement_after_its_estimate_was_sealed_becomes_a_signed_correction(

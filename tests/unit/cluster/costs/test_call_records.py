@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from cluster.costs.call_records import LONGEST_LIFETIME_S, CallRecordStore
-from cluster.costs.models import EstimatedEvent
+from cluster.costs.models import EstimatedEvent, Knowledge
 from routing.models import Outcome
 from tests.support.cost_entries import call_record
 
 
 def estimated(event_id: str, until_s: float = 220.0) -> EstimatedEvent:
     return EstimatedEvent(
-        event_id=event_id, outcome=Outcome.CANCELLED, arrived_at_s=100.0, witnessed=True, until_s=until_s
+        event_id=event_id,
+        outcome=Outcome.CANCELLED,
+        known=Knowledge.ROUTER_ESTIMATE,
+        arrived_at_s=100.0,
+        witnessed=True,
+        until_s=until_s,
     )
 
 
