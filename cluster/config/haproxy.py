@@ -17,7 +17,7 @@ from pathlib import Path
 _STATUS_PAGES = re.compile(r"^(frontend prometheus|listen stats)\n(\s+bind )(?:\*|):(\d+)$", re.MULTILINE)
 _ERROR_FILE = re.compile(r"^(\s*errorfile) (502|503|504) \S+$", re.MULTILINE)
 _NO_ROUTE = re.compile(r"^(\s*)http-request return status 404 content-type text/plain .*$", re.MULTILINE)
-"""Serve's reply to a path that no application has. This one has them all: it is HAProxy that knows no application yet."""
+"""Serve's reply to a path of no application. This one has every path: it is HAProxy that knows no application yet."""
 _ERRORS = {
     502: ("Bad Gateway", "replica_lost", "The replica that served this request was lost."),
     503: ("Service Unavailable", "overloaded", "No replica is ready."),
