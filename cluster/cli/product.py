@@ -146,6 +146,28 @@ def parked(
     raise typer.Exit(1 if listed else 0)
 
 
+def restore(
+    backup: Annotated[Path, typer.Argument(help="A backup of the journal.", exists=True, dir_okay=False)],
+    config: Annotated[Path, typer.Option(help="The Serve configuration that names the journal.")] = Path(CONFIG),
+    shard: Annotated[int, typer.Option(help="The shard of `costs.shards` that the backup is of.", min=0)] = 0,
+) -> None:
+    """Put a backup in the place of a lost cost journal, on the head node and with the app stopped.
+
+    Costs that were open or unsealed when the backup was made are not billed again: the lost journal sent them in the
+    seconds after it. `rayroom reconcile` compares the result with the backend.
+    """
+    from cluster.bill.money import dollars
+    from cluster.config.validate import check_file
+    from cluster.costs.storage import backup as storage
+    from cluster.costs.storage.shard_files import shard_path
+
+    journal = shard_path(Path(check_file(config).costs.journal_path), shard)
+    costs = storage.restore(backup, journal)
+    print(f"{journal} is restored. The lost journal has billed these costs, which this one does not bill:")
+    print(f"  {costs.unsealed} settled and not sealed, {dollars(costs.unsealed_nanousd)}")
+    print(f"  {costs.open_events} open, estimated at {dollars(costs.open_estimate_nanousd)}")
+
+
 Exports = list[Path] | None
 
 
