@@ -280,8 +280,15 @@ async def test_a_disconnect_of_the_client_cancels_the_vendors_request_at_once(
     assert median(delays_s) < 0.2
 
 
-async def request_windows(router: LiveRouter) -> list[dict[str, Any]]:
-    """Return acme's windows that hold a request: the late correction of an earlier one is a window without any."""
+async def settled_windows(router: LiveRouter) -> list[dict[str, Any]]:
+    """Return acme's windows that hold a request, once all its requests are settled and sent.
+
+    The late correction of an earlier request is a window without any.
+    """
+    async with asyncio.timeout(60):
+        while (await router.stack.usage("acme"))["reserved_nanousd"]:
+            await asyncio.sleep(0.1)
+    await router.stack.billed_nanousd("acme")
     windows = [event["metadata"] for event in await router.stack.backend.events("acme")]
     return [window for window in windows if window["requests"]]
 
@@ -291,12 +298,12 @@ async def test_a_disconnected_client_is_billed_for_the_tokens_produced_until_the
     router: LiveRouter, disconnect: Disconnect
 ) -> None:
     router.set_latency(first_s=0.0 if disconnect.after_lines else 5.0, token_s=0.02, answer_tokens=200)
-    before = len(await request_windows(router))
+    before = len(await settled_windows(router))
     async with raw_client(router, "tenant_acme_owing") as http:
         await disconnect.run(router, http)
     charged_nanousd = router.charged_nanousd()
     async with asyncio.timeout(60):
-        while not (windows := (await request_windows(router))[before:]):
+        while not (windows := (await settled_windows(router))[before:]):
             await asyncio.sleep(0.1)
     window = windows[0]
     # A vendor reports no usage after a disconnect; the length of the received text gives an upper estimate.

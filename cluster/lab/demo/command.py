@@ -127,10 +127,19 @@ async def _run_rooms(
         await processes.stop("talker", STOP_GRACE_S)
         await processes.stop("publisher", STOP_GRACE_S)
         for room in all_rooms:
-            async with asyncio.timeout(STOP_GRACE_S):
-                await lk.room.delete_room(api.DeleteRoomRequest(room=room))
+            await _delete_room(lk, room)
     await processes.stop("agent", STOP_GRACE_S)
     return samples, await voice_room.read_speaker_counts(speaker)
+
+
+async def _delete_room(lk: api.LiveKitAPI, room: str) -> None:
+    async with asyncio.timeout(STOP_GRACE_S):
+        try:
+            await lk.room.delete_room(api.DeleteRoomRequest(room=room))
+        except api.ServerError as error:
+            # The server has closed the room itself, because its last participant lost the connection.
+            if error.code != api.ServerErrorCode.NOT_FOUND:
+                raise
 
 
 async def _show(plan: Plan, processes: Processes, seconds: float) -> list[UsageSample]:
