@@ -223,7 +223,8 @@ def _status_problem(row: VendorCheck, error: ProviderError) -> str:
         return f"the vendor redirects (HTTP {status}): set {setting} to where it is."
     if status == 404:
         return f"the vendor has no such path (HTTP 404). {_address_hint(row)}".strip()
-    return error.message if status is None else f"{error.message} (HTTP {status})"
+    # A check without a status was refused by the SDK before it was sent, as for an address that holds a password.
+    return f"{error.message} {_address_hint(row)}".strip() if status is None else f"{error.message} (HTTP {status})"
 
 
 def _address_hint(row: VendorCheck) -> str:
