@@ -27,7 +27,7 @@ class SharedRates:
     replicas: FIFOCache[str, _Replica] = field(default_factory=lambda: FIFOCache(MAX_REPLICAS))
 
     def exchange(self, replica: str, taken: Sequence[TakenRequests], now_s: float) -> list[TakenRequests]:
-        """Add what a replica admitted to what the others will fetch; return what they admitted since its last call."""
+        """Add a replica's admitted requests to those that the others will fetch; return theirs since its last call."""
         for name in [name for name, one in self.replicas.items() if now_s - one.exchanged_at_s > FORGOTTEN_AFTER_S]:
             del self.replicas[name]
         own = self.replicas.pop(replica, None)

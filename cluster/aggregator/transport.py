@@ -142,7 +142,7 @@ class ClientConnection:
     def send(self, message: bytes) -> None:
         """Write a message that gets no reply, without waiting; raises ConnectionError when the connection broke.
 
-        What the socket does not take at once stays in the transport's buffer, until `detect_dead_peer` ends the
+        Bytes that the socket does not take at once stay in the transport's buffer, until `detect_dead_peer` ends the
         connection.
         """
         sending = self.websocket.send_bytes(message)

@@ -63,7 +63,7 @@ class CallRecordIntake(Protocol):
 
 
 class TransportServer:
-    """Accept batches on connections whose handshake carries the secret, and reply to each once it is durable."""
+    """Accept batches on connections that carry the secret in their handshake, and reply to each once it is durable."""
 
     def __init__(self, write: Write, records: CallRecordIntake | None = None) -> None:
         self._write = write
@@ -148,7 +148,7 @@ async def _receive_records(connection: web.WebSocketResponse, records: CallRecor
             heard_at_s = time.monotonic()
             records.add_call_records(unpack_records(message.data))
     finally:
-        # What a killed replica has sent arrives before its connection ends; an unreachable one is silent for long.
+        # A killed replica's last records arrive before its connection ends; an unreachable one is silent for long.
         records.replica_disconnected(records_lost=time.monotonic() - heard_at_s > RECORDS_SILENT_S)
 
 

@@ -158,11 +158,11 @@ def restore(
     """
     from cluster.bill.money import dollars
     from cluster.config.validate import check_file
-    from cluster.costs.storage import backup as storage
+    from cluster.costs.storage.backup import restore as restore_journal
     from cluster.costs.storage.shard_files import shard_path
 
     journal = shard_path(Path(check_file(config).costs.journal_path), shard)
-    costs = storage.restore(backup, journal)
+    costs = restore_journal(backup, journal)
     print(f"{journal} is restored. The lost journal has billed these costs, which this one does not bill:")
     print(f"  {costs.unsealed} settled and not sealed, {dollars(costs.unsealed_nanousd)}")
     print(f"  {costs.open_events} open, estimated at {dollars(costs.open_estimate_nanousd)}")

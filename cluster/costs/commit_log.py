@@ -163,12 +163,8 @@ class CommitLog:
             raise CostsUnavailable(retry_after_s=1.0)
         return await self._read(lambda: self._reader.totals(tenant_id))
 
-    def spent_nanousd(self, tenant_ids: Iterable[str]) -> dict[str, int]:
-        """Return each tenant's spend this month without waiting for a commit: a heartbeat must not."""
-        return self._writer.spent_nanousd(tenant_ids)
-
     def spent(self, tenant_id: str, room: str) -> Spending:
-        """Return the spend of a tenant and of a room, without waiting for a commit."""
+        """Return the spend of a tenant and of a room, without waiting for a commit: a heartbeat must not."""
         return self._writer.spent(tenant_id, room)
 
     async def open_intents(self) -> int:

@@ -43,7 +43,7 @@ class CostCounters:
 
 
 class EntryWriter:
-    """Book each entry at the booking clock's time. Not thread-safe, except for `spent_nanousd`."""
+    """Book each entry at the booking clock's time. Not thread-safe, except for `spent`."""
 
     def __init__(
         self,
@@ -109,10 +109,6 @@ class EntryWriter:
             return [] if settled is None else [self._book(settled, now_s)]
 
         return bool(self._transact(apply))
-
-    def spent_nanousd(self, tenant_ids: Iterable[str]) -> dict[str, int]:
-        """Return each tenant's spend this month; any thread may call it."""
-        return self._ledger.spent_nanousd(tenant_ids, self._clock())
 
     def spent(self, tenant_id: str, room: str) -> Spending:
         """Return the spend of a tenant and of a room, without reservations; any thread may call it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from cluster.costs.models import BudgetAlert, SettledIntent
@@ -79,10 +79,6 @@ class Ledger:
     """The accounts that changed since they were last written."""
     alerts: list[BudgetAlert] = field(default_factory=list)
     """Those raised since they were last written; the table keeps each once."""
-
-    def spent_nanousd(self, tenant_ids: Iterable[str], now_s: float) -> dict[str, int]:
-        """Return each tenant's spend this month; any thread may call it."""
-        return {tenant_id: self.spent(tenant_id, "", now_s).month_nanousd for tenant_id in tenant_ids}
 
     def spent(self, tenant_id: str, room: str, now_s: float) -> Spending:
         """Return the spend of a tenant and of a room, without reservations. Any thread may call it."""

@@ -58,6 +58,11 @@ def month_spending(receipts: Iterable[Receipt]) -> list[int]:
     return [one.month_nanousd if isinstance(one, Spending) else -1 for one in receipts]
 
 
+def spent_by_tenant(commit_log: CommitLog, tenant_ids: Iterable[str]) -> dict[str, int]:
+    """Return each tenant's spend of the month in nano-dollars, without reservations."""
+    return {tenant_id: commit_log.spent(tenant_id, "").month_nanousd for tenant_id in tenant_ids}
+
+
 async def spend(commit_log: CommitLog, event_id: str, cost_nanousd: int, **changes: Any) -> None:
     """Open and settle one event."""
     await commit_log.write([intent(event_id, **changes)])

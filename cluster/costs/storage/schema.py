@@ -41,10 +41,6 @@ def _number(name: str) -> str:
     return "REAL" if name.endswith("_s") else f"INTEGER{' DEFAULT 0' if name in USAGE else ''}"
 
 
-def usage_columns() -> str:
-    return _columns(USAGE)
-
-
 EVENTS_TABLE = f"""
     event INTEGER PRIMARY KEY, event_id TEXT NOT NULL UNIQUE, {_columns(IDENTITY)},
     {_columns(("booked_at_s", "day", "month", "outcome", "knowledge", "requests", "estimated", "cost_nanousd"))},

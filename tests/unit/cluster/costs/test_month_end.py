@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cluster.costs.commit_log import CommitLog
 from cluster.costs.journal import Journal
-from tests.support.cost_entries import intent, month_spending, settlement, spend
+from tests.support.cost_entries import intent, month_spending, settlement, spend, spent_by_tenant
 from tests.support.manual_clock import ManualClock
 
 DECEMBER_S = dt.datetime(2026, 12, 1, tzinfo=dt.UTC).timestamp()
@@ -15,7 +15,7 @@ DECEMBER_S = dt.datetime(2026, 12, 1, tzinfo=dt.UTC).timestamp()
 
 async def restarted_spend(path: Path, clock: ManualClock) -> dict[str, int]:
     commit_log = CommitLog(Journal(path), clock)
-    spent = commit_log.spent_nanousd(["acme"])
+    spent = spent_by_tenant(commit_log, ["acme"])
     await commit_log.aclose()
     return spent
 
@@ -26,9 +26,9 @@ async def test_a_reservation_over_the_months_end_counts_in_the_new_month(tmp_pat
     await spend(commit_log, "november", 600)
     await commit_log.write([intent("open", estimate_nanousd=80, budget_nanousd=1_000)])
     clock.now_s = DECEMBER_S + 1
-    assert commit_log.spent_nanousd(["acme"]) == {"acme": 0}
+    assert spent_by_tenant(commit_log, ["acme"]) == {"acme": 0}
     assert month_spending(await commit_log.write([settlement("open", 70)])) == [70]
-    live = commit_log.spent_nanousd(["acme"])
+    live = spent_by_tenant(commit_log, ["acme"])
     await commit_log.aclose()
     assert live == await restarted_spend(tmp_path / "journal.db", clock) == {"acme": 70}
 
@@ -39,7 +39,7 @@ async def test_a_better_figure_for_an_event_of_the_last_month_leaves_this_months
     await commit_log.write([intent(), settlement(cost_nanousd=900, estimated=True)])
     clock.now_s = DECEMBER_S + 1
     await commit_log.write([settlement(cost_nanousd=100)])
-    live = commit_log.spent_nanousd(["acme"])
+    live = spent_by_tenant(commit_log, ["acme"])
     await commit_log.aclose()
     assert live == await restarted_spend(tmp_path / "journal.db", clock) == {"acme": 0}
 
