@@ -65,12 +65,13 @@ async def statuses_once(stack: Stack, token: str) -> set[int]:
     timeout, headers = aiohttp.ClientTimeout(ANSWER_WITHIN_S), {"authorization": f"Bearer {token}"}
     body = {"model": "simple", "messages": [{"role": "user", "content": "Hello"}]}
     connector = aiohttp.TCPConnector(force_close=True)
-    async with aiohttp.ClientSession(
-        stack.plan.router_url, timeout=timeout, headers=headers, connector=connector
-    ) as http:
-        responses = [await http.get("/healthz"), await http.get("/readyz")]
-        responses.append(await http.post("/v1/chat/completions", json=body))
-    return {response.status for response in responses}
+    async with (
+        aiohttp.ClientSession(stack.plan.router_url, timeout=timeout, headers=headers, connector=connector) as http,
+        http.get("/healthz") as healthy,
+        http.get("/readyz") as ready,
+        http.post("/v1/chat/completions", json=body) as chat,
+    ):
+        return {healthy.status, ready.status, chat.status}
 
 
 async def statuses_during(stack: Stack, token: str, uploads: Iterable[asyncio.Task[int]]) -> list[set[int]]:
