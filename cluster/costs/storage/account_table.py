@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Mapping
 
 from cluster.costs.ledger import Account, AccountKey
+from cluster.costs.storage.schema import table_names
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS accounts (
@@ -17,6 +18,14 @@ CREATE TABLE IF NOT EXISTS accounts (
 _LOAD = "SELECT tenant_id, room, zone, day, month_nanousd, day_nanousd, reserved_nanousd FROM accounts"
 _SAVE = "INSERT OR REPLACE INTO accounts VALUES (?, ?, ?, ?, ?, ?, ?)"
 _FORGET = "DELETE FROM accounts WHERE room != '' AND reserved_nanousd = 0 AND day < ?"
+
+
+def read_zone(db: sqlite3.Connection, tenant_id: str) -> str:
+    """Return the time zone that a tenant's last request had; empty for UTC, and in a file from before accounts."""
+    if "accounts" not in table_names(db):
+        return ""
+    row = db.execute("SELECT zone FROM accounts WHERE tenant_id = ? AND room = ''", (tenant_id,)).fetchone()
+    return "" if row is None else str(row[0])
 
 
 class AccountTable:
