@@ -207,7 +207,7 @@ class Intent:
     request_id: str = ""
     """The request that the attempt belongs to, as the response's header names it."""
     participant: str = ""
-    """The identity of the participant who asked; empty where nobody did, as for a frame."""
+    """The identity of the participant whose request it was; empty where it was nobody's."""
     daily_budget_nanousd: int | None = None
     room_budget_nanousd: int | None = None
     time_zone: str = ""

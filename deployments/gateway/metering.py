@@ -40,7 +40,7 @@ class BillingContext:
     job_id: str | None = None
     room_opened_at_s: float = 0.0
     participant: str = ""
-    """The identity of the person whose request it is; empty for nobody's, such as a frame."""
+    """The identity of the person whose request it is, such as the sharer of a screen; empty for nobody's."""
     request_id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 

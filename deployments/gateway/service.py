@@ -131,7 +131,8 @@ class Gateway:
 
     async def frame(self, admitted: AdmittedRequest, headers: FrameHeaders, frame: ReceivedFrame) -> RoutedAnswer:
         """Describe a frame."""
-        settings, billing = self.settings.vision, admitted.billing
+        settings = self.settings.vision
+        billing = replace(admitted.billing, participant=participant_of(headers.participant))
         self._frames.check(billing.room, headers)
         decision = self._decide(self._vision, AUTO, score_frame(headers.features()), billing)
         routed = self._vision.request(billing, decision, (frame_message(frame, settings, headers.note()),))
@@ -168,7 +169,8 @@ class Gateway:
 
     async def search(self, admitted: AdmittedRequest, request: KnowledgeSearch) -> SearchResult:
         """Return the passages of the token's tenant for a question; raises ProviderError or BackendError."""
-        settings, billing = self.settings.knowledge, admitted.billing
+        settings = self.settings.knowledge
+        billing = replace(admitted.billing, participant=participant_of(request.user))
         deadline = Deadline.after(settings.timeout_s, time.monotonic())
         question = to_question(request, self.settings.vision.max_image_px)
         question = without_images(self._embed_decision(AUTO), self.catalogue, question, self._today())

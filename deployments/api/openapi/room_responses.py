@@ -56,7 +56,7 @@ class RoomGrant(ResponseBody):
     limits: GrantedLimits
     budget: RoomBudget | None
     takes_participants: bool
-    """Whether heartbeats may name the participants of usage."""
+    """Whether heartbeats, frames and searches may name the participants whose costs they are."""
 
 
 class SetAside(ResponseBody):
