@@ -141,6 +141,7 @@ class Meter:
             daily_budget_nanousd=billing.tenant.daily_budget_nanousd,
             room_budget_nanousd=billing.tenant.room_budget_nanousd,
             time_zone=billing.tenant.time_zone,
+            budget_alerts=billing.tenant.budget_alerts,
             simulated=self.simulated(model),
             opened_at_s=now_s,
             lifetime_s=timeout_s + self._grace_s,
