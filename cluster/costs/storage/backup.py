@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.costs.storage.journal_file import SETTING, JournalUnusable
-from cluster.costs.storage.schema import VERSION, UnknownFormat, check_version
+from cluster.costs.storage.schema import VERSION, UnknownFormat, check_version, table_names
 from routing.errors import ConfigurationError
 
 _SET_ASIDE = """
@@ -17,6 +17,7 @@ DELETE FROM flushes WHERE flush_id IS NULL;
 DELETE FROM open_events;
 DELETE FROM reserved;
 """
+_RELEASE = "UPDATE accounts SET reserved_nanousd = 0"
 _UNSEALED = """SELECT count(*), coalesce(sum(cost_nanousd), 0) FROM (
     SELECT cost_nanousd FROM settled WHERE event > (SELECT sealed_event FROM journal)
     UNION ALL SELECT cost_nanousd FROM flushes WHERE flush_id IS NULL)"""
@@ -72,7 +73,9 @@ def _set_aside(db: sqlite3.Connection) -> SetAsideCosts:
         "SELECT count(*), coalesce(sum(estimate_nanousd), 0) FROM open_events"
     ).fetchone()
     (unsealed, unsealed_nanousd) = db.execute(_UNSEALED).fetchone()
-    db.executescript(f"BEGIN;{_SET_ASIDE}COMMIT;")
+    # No report will come of the open events: their estimates would stay reserved for ever.
+    release = f"{_RELEASE};" if "accounts" in table_names(db) else ""
+    db.executescript(f"BEGIN;{_SET_ASIDE}{release}COMMIT;")
     return SetAsideCosts(
         open_events=opened,
         open_estimate_nanousd=estimate_nanousd,
