@@ -23,6 +23,7 @@ DESCRIPTIONS = {
     "given_up_alerts": "Budget alerts that the webhook did not accept for three days, since the aggregator started.",
     "refused_entries": "Entries refused because too many waited, or because their figures cannot be true.",
     "seal_failures": "Rounds of sealing or expiring that failed, since the aggregator started.",
+    "archive_failures": "Rounds of moving costs to month files that failed, since the aggregator started.",
     "call_records": "Call records of model replicas that are kept.",
     "dropped_call_records": "Call records dropped over the bound.",
     "connected_replicas": "Model replicas whose call records arrive.",
