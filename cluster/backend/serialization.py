@@ -14,6 +14,7 @@ from routing.errors import BackendRefused
 from routing.models import FlushRow, Tenant
 
 MAX_BUDGET_ALERTS = 20
+"""The thresholds of one tenant: each settlement compares its spend with all of them."""
 
 log = structlog.get_logger()
 

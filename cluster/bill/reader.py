@@ -28,7 +28,8 @@ def read_bill(
 ) -> BillPage:
     """Return the rows of a bill, at most `limit` of them, from the first one past the key `after`.
 
-    The days of one tenant are those of its time zone. Blocks on files. Raises sqlite3.Error for a file that is no journal, and when `stopped` returns True.
+    The days of one tenant are those of its time zone. Blocks on files. Raises sqlite3.Error for a file that is no
+    journal, and when `stopped` returns True.
     """
     zone = time_zone(journal, query)
     since_s, until_s = span_s(query, zone)

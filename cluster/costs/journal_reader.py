@@ -265,7 +265,8 @@ def event_tables(
 ) -> Iterator[EventTable]:
     """Yield the tables of all shards and those of their month files that a time touches, each event in one of them.
 
-    `local_day` of an event is its day in `zone`, or in UTC. A shard is read first and as of one moment. An event that moves meanwhile is left out of its month file.
+    `local_day` of an event is its day in `zone`, or in UTC. A shard is read first and as of one moment. An event that
+    moves meanwhile is left out of its month file.
     """
     day_of_time = partial(local_day, zone=zone)
     for shard in shard_paths(path):
