@@ -260,9 +260,7 @@ class EventTable:
         )
 
 
-def event_tables(
-    path: Path, since_s: float = 0.0, until_s: float = FOR_EVER_S, zone: str = ""
-) -> Iterator[EventTable]:
+def event_tables(path: Path, since_s: float = 0.0, until_s: float = FOR_EVER_S, zone: str = "") -> Iterator[EventTable]:
     """Yield the tables of all shards and those of their month files that a time touches, each event in one of them.
 
     `local_day` of an event is its day in `zone`, or in UTC. A shard is read first and as of one moment. An event that

@@ -120,7 +120,8 @@ class KnowledgeRetrieval:
     def begin(self, question: str, frame_jpeg: bytes | None = None, asker: str = "") -> PendingSearch:
         """Start a search for a complete or interim question, with a frame if it is about the screen.
 
-        It is on the bill of the `asker`. Every started search costs money: use `prefetch` for interim text, and continue with `finish`.
+        It is on the bill of the `asker`. Every started search costs money: use `prefetch` for interim text, and
+        continue with `finish`.
         """
         if self._search is not None:
             self._search.cancel()

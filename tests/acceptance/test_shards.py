@@ -53,6 +53,13 @@ def beat(tenant_id: str) -> RoomHeartbeat:
     )
 
 
+def write_config(directory: Path) -> Path:
+    """Write a Serve configuration that names the journal of this test."""
+    shipped, journal = Path("serve_config.yaml").read_text("utf-8"), directory / "journal.db"
+    (directory / "config.yaml").write_text(shipped.replace(".rayroom/journal.db", str(journal)), "utf-8")
+    return directory / "config.yaml"
+
+
 async def test_two_shards_are_two_actors_whose_journals_and_rooms_are_read_as_one(
     client: AggregatorClient, tmp_path: Path
 ) -> None:
@@ -78,8 +85,6 @@ async def test_two_shards_are_two_actors_whose_journals_and_rooms_are_read_as_on
     there = dt.datetime.now(ZoneInfo("Pacific/Kiritimati")).date().isoformat()
     assert (days.time_zone, [row.group["day"] for row in days.rows]) == ("Pacific/Kiritimati", [there])
     assert not (await client.bill(BillQuery(tenant_id="akme"), (), 10)).tenant_known
-    shipped = Path("serve_config.yaml").read_text("utf-8")
-    config, journal = tmp_path / "config.yaml", tmp_path / "journal.db"
-    config.write_text(shipped.replace("journal_path: .rayroom/journal.db", f"journal_path: {journal}"), "utf-8")
+    config = await asyncio.to_thread(write_config, tmp_path)
     command = await asyncio.to_thread(CliRunner().invoke, app, ["bill", "--json", "--config", str(config)])
     assert json.loads(command.stdout)["total"] == {"requests": 2, "cost_nanousd": 3}

@@ -145,9 +145,7 @@ def test_speech_that_is_spent_already_leaves_the_thresholds_alone() -> None:
     ledger = Ledger(thresholds=(0.9,))
     ledger.reserve(intent("e1", room="", budget_nanousd=4_000, budget_alerts=(0.1,)), NOON_S)
     ledger.reserve(intent("speech", room="", estimate_nanousd=500), NOON_S)
-    ledger.settle(
-        SettledIntent(tenant_id="acme", released_nanousd=500, added_nanousd=500, booked_at_s=NOON_S), NOON_S
-    )
+    ledger.settle(SettledIntent(tenant_id="acme", released_nanousd=500, added_nanousd=500, booked_at_s=NOON_S), NOON_S)
     assert [alert.threshold for alert in ledger.alerts] == [0.1]
 
 

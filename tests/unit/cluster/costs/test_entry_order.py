@@ -150,7 +150,7 @@ def test_the_totals_are_those_of_the_best_reports(
     asyncio.run(check())
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=20, deadline=None, derandomize=True)
 @given(
     delivery=deliveries(),
     pauses_s=st.lists(st.sampled_from([0.0, 240.0, 600.0]), min_size=5, max_size=5),
