@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from deployments.api.body import MAX_IMAGE_CHARS, Body, Finite, bad_input
+from deployments.api.body import MAX_IMAGE_CHARS, MAX_PARTICIPANT_CHARS, Body, Finite, bad_input
 from routing.models import FrameFeatures
 
 Unit = Annotated[float, Field(ge=0, le=1)]
@@ -26,6 +26,10 @@ def _spans_pixels(box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
     if left >= right or top >= bottom:
         raise ValueError("must be left, top, right, bottom in pixels, with right and bottom the larger")
     return box
+
+
+def _identity(quoted: str) -> str:
+    return unquote(quoted)[:MAX_PARTICIPANT_CHARS]
 
 
 Px = Annotated[int, Field(strict=True, ge=0, le=65_536)]
@@ -78,7 +82,7 @@ class FrameHeaders(Body):
     changed_share: Unit = 0.0
     novelty: Unit = 0.0
     moving: MovingBoxes | None = None
-    participant: Annotated[str, Field(max_length=MAX_QUOTED_CHARS), AfterValidator(unquote)] | None = None
+    participant: Annotated[str, Field(max_length=MAX_QUOTED_CHARS), AfterValidator(_identity)] = ""
 
     def note(self) -> str:
         """Return the sentences that tell the model which parts of the picture move, or an empty text."""
