@@ -137,7 +137,7 @@ def fill(journal: Journal, settled: int, opened: int) -> None:
         selected = ", ".join(values.get(name, "0" if name in USAGE[2:] else "1") for name in columns)
         if count:
             journal._db.execute(f"INSERT INTO {table} ({', '.join(columns)}) {series} SELECT {selected} FROM n")
-    journal._last_event += settled
+    journal._settled.last_event += settled
     journal._db.execute(
         "INSERT OR REPLACE INTO reserved SELECT tenant_id, sum(1), count(*) FROM open_events GROUP BY 1"
     )
