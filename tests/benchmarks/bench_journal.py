@@ -125,6 +125,8 @@ def fill(journal: Journal, settled: int, opened: int) -> None:
         "event_id": "lower(hex(randomblob(16)))",
         "corrects": "NULL",
         "outcome": "'ok'",
+        "knowledge": "4",
+        "estimated": "0",
         "day": str(day_of(NOW_S)),
         "month": "202611",
         "expires_at_s": str(NOW_S + 60),
