@@ -25,9 +25,12 @@ class SignedBodies:
         """Return the event of a LiveKit webhook."""
         self._verify(body, token)
         try:
-            return self._receiver.receive(body.decode(), token)
+            event = self._receiver.receive(body.decode(), token)
         except (ParseError, UnicodeDecodeError, RecursionError):
-            raise BadInput("The body is no webhook of LiveKit.") from None
+            event = api.WebhookEvent()
+        if not event.id or not event.event:
+            raise BadInput("The body is no webhook of LiveKit.")
+        return event
 
     def heartbeat(self, body: bytes, token: str) -> WorkerHeartbeat:
         """Return a worker's heartbeat."""
