@@ -23,6 +23,7 @@ from routing.process import configure_logs
 
 # Longer than the ten seconds that a job process may take for its shutdown callbacks.
 CLOSE_TIMEOUT_S = 12.0
+LAST_HEARTBEAT_S = 1.0
 
 log = structlog.get_logger()
 
@@ -49,8 +50,9 @@ async def run(server: AgentServer, devmode: bool, settings: AgentSettings) -> No
             heartbeats.draining = True
         await _drain(server, stop, settings.drain_s)
     if heartbeats is not None and beating is not None:
-        await cancel({beating}, CLOSE_TIMEOUT_S)
-        await heartbeats.send_last()
+        heartbeats.stopped = True
+        await asyncio.wait({beating}, timeout=LAST_HEARTBEAT_S)
+        await cancel({beating}, LAST_HEARTBEAT_S)
     if recovering is not None:
         await cancel({recovering}, CLOSE_TIMEOUT_S)
     await transport.aclose()

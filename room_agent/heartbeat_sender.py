@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
+from typing import Any
 
 import aiohttp
 import structlog
 
-from room_agent.core.worker_heartbeat import EVERY_S, MAX_JOBS, PATH, WorkerHeartbeat, WorkerJob, signed_token
+from room_agent.core.worker_heartbeat import EVERY_S, MAX_JOBS, PATH, WorkerHeartbeat, WorkerJob, worker_token
 
 TIMEOUT_S = 2.0
+RECONNECT_S = 0.5
 CHANGE_CHECK_S = 0.1
 """The running jobs are compared this often, so that an ended job is reported at once."""
 
@@ -19,7 +21,10 @@ log = structlog.get_logger()
 
 
 class HeartbeatSender:
-    """The heartbeats of one worker. A failed one is logged once until one succeeds; the next one follows."""
+    """The heartbeats of one worker, on one connection that is opened again whenever it breaks.
+
+    The connection is a part of the message: it breaks at the moment at which the worker is killed.
+    """
 
     def __init__(self, url: str, key: str, secret: str, jobs: Callable[[], list[WorkerJob]]) -> None:
         self._url = url.rstrip("/") + PATH
@@ -27,49 +32,55 @@ class HeartbeatSender:
         self._secret = secret
         self._jobs = jobs
         self._worker = secrets.token_hex(8)
-        self._number = 0
         self._failing = False
         self.draining = False
+        self.stopped = False
 
     async def run(self) -> None:
-        """Send heartbeats until cancelled."""
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as http:
+        """Send heartbeats until one has reported that the worker is `stopped`."""
+        async with aiohttp.ClientSession() as http:
+            while True:
+                try:
+                    await self._beat_until_stopped(http)
+                    return
+                except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+                    if not self._failing:
+                        log.warning("worker heartbeat failed", url=self._url, error=type(error).__name__)
+                    self._failing = True
+                if self.stopped:
+                    return
+                await asyncio.sleep(RECONNECT_S)
+
+    async def _beat_until_stopped(self, http: aiohttp.ClientSession) -> None:
+        headers = {"Authorization": worker_token(self._key, self._secret)}
+        async with asyncio.timeout(TIMEOUT_S):
+            websocket = await http.ws_connect(self._url, headers=headers, heartbeat=TIMEOUT_S)
+        # Nothing is received but the end of the connection.
+        ended: asyncio.Task[Any] = asyncio.create_task(websocket.receive())
+        try:
             while True:
                 beat = self._heartbeat()
-                await self._send(http, beat)
-                await self._wait_for_change(beat)
+                async with asyncio.timeout(TIMEOUT_S):
+                    await websocket.send_str(beat.model_dump_json())
+                self._failing = False
+                if beat.stopped:
+                    return
+                await self._wait_for_change(beat, ended)
+        finally:
+            ended.cancel()
+            await asyncio.wait({ended}, timeout=TIMEOUT_S)
+            async with asyncio.timeout(TIMEOUT_S):
+                await websocket.close()
 
-    async def send_last(self) -> None:
-        """Report that the worker ends now."""
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as http:
-            await self._send(http, self._heartbeat(stopped=True))
+    def _heartbeat(self) -> WorkerHeartbeat:
+        jobs = tuple(self._jobs()[:MAX_JOBS])
+        return WorkerHeartbeat(worker=self._worker, draining=self.draining, stopped=self.stopped, jobs=jobs)
 
-    def _heartbeat(self, stopped: bool = False) -> WorkerHeartbeat:
-        self._number += 1
-        return WorkerHeartbeat(
-            worker=self._worker,
-            number=self._number,
-            draining=self.draining,
-            stopped=stopped,
-            jobs=tuple(self._jobs()[:MAX_JOBS]),
-        )
-
-    async def _wait_for_change(self, sent: WorkerHeartbeat) -> None:
-        end_s = asyncio.get_running_loop().time() + EVERY_S
-        while asyncio.get_running_loop().time() < end_s:
-            await asyncio.sleep(CHANGE_CHECK_S)
-            if self.draining != sent.draining or set(self._jobs()) != set(sent.jobs):
-                return
-
-    async def _send(self, http: aiohttp.ClientSession, beat: WorkerHeartbeat) -> None:
-        body = beat.model_dump_json().encode()
-        headers = {"Authorization": signed_token(self._key, self._secret, body), "Content-Type": "application/json"}
-        try:
-            async with http.post(self._url, data=body, headers=headers) as response:
-                response.raise_for_status()
-        except (aiohttp.ClientError, TimeoutError) as error:
-            if not self._failing:
-                log.warning("worker heartbeat failed", url=self._url, error=type(error).__name__)
-            self._failing = True
-        else:
-            self._failing = False
+    async def _wait_for_change(self, sent: WorkerHeartbeat, ended: asyncio.Task[Any]) -> None:
+        """Return when a heartbeat is due; raises ConnectionError where the connection has ended."""
+        loop = asyncio.get_running_loop()
+        end_s = loop.time() + EVERY_S
+        while loop.time() < end_s and self._heartbeat() == sent:
+            await asyncio.wait({ended}, timeout=CHANGE_CHECK_S)
+            if ended.done():
+                raise ConnectionError("rayroom dispatch closed the connection")

@@ -12,7 +12,7 @@ from cluster.dispatch.dispatcher import Dispatcher
 from cluster.dispatch.livekit_rooms import LiveKitRooms
 from cluster.dispatch.metrics import DispatchMetrics
 from cluster.dispatch.server import DispatchServer
-from cluster.dispatch.signed_bodies import SignedBodies
+from cluster.dispatch.signatures import Signatures
 
 STARTED = "dispatch started"
 
@@ -29,7 +29,7 @@ async def run_dispatch(settings: DispatchSettings) -> None:
     rooms = LiveKitRooms(settings.livekit_url, key, secret, settings.agent_name)
     metrics = DispatchMetrics()
     dispatcher = Dispatcher(rooms, metrics)
-    server = DispatchServer(dispatcher, SignedBodies(key, secret), metrics)
+    server = DispatchServer(dispatcher, Signatures(key, secret), metrics)
     try:
         async with server.running(settings.host, settings.port) as port:
             log.info(STARTED, host=settings.host, port=port, agent_name=settings.agent_name)

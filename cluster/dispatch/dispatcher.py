@@ -94,9 +94,13 @@ class Dispatcher:
                 self._due.add(room, now_s)
         self._woken.set()
 
-    def report(self, beat: WorkerHeartbeat) -> None:
+    def disconnect(self, connection: int) -> None:
+        """Record the end of a worker's connection."""
+        self._workers.disconnect(connection, self._clock())
+
+    def report(self, beat: WorkerHeartbeat, connection: int) -> None:
         """Record a worker's heartbeat, and look at the rooms whose agents ended or drain."""
-        rooms = self._workers.report(beat, self._clock())
+        rooms = self._workers.report(beat, connection, self._clock())
         if rooms:
             log.info("worker changed", worker=beat.worker, draining=beat.draining, stopped=beat.stopped, rooms=len(rooms))
             self.look_soon(rooms)
@@ -137,9 +141,9 @@ class Dispatcher:
     async def _check_workers(self) -> None:
         while True:
             await asyncio.sleep(CHECK_WORKERS_S)
-            for worker, rooms in self._workers.expire_silent(self._clock()).items():
-                log.warning("worker silent", worker=worker, rooms=len(rooms))
-                self._metrics.silent_workers.inc()
+            for worker, rooms in self._workers.expire(self._clock()).items():
+                log.warning("worker lost", worker=worker, rooms=len(rooms))
+                self._metrics.lost_workers.inc()
                 self.look_soon(rooms)
 
     async def _look_at_due_rooms(self) -> None:

@@ -16,7 +16,7 @@ class DispatchMetrics:
         self.steps = self._counter("steps", "Steps carried out.", "step", "reason")
         self.webhooks = self._counter("webhooks", "Webhooks by outcome: taken, repeated, refused.", "outcome")
         self.heartbeats = self._counter("heartbeats", "Heartbeats of workers by outcome: taken, refused.", "outcome")
-        self.silent_workers = self._counter("silent_workers", "Workers that fell silent.")
+        self.lost_workers = self._counter("lost_workers", "Workers that ended without saying so.")
         self.failures = self._counter("livekit_failures", "Calls of LiveKit that failed.", "code")
         self.looks = self._counter("looks", "Looks at a room.")
         self.dropped_rooms = self._gauge("dropped_rooms", "Rooms dropped over the bound, since the start.")

@@ -8,16 +8,20 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 from cachetools import FIFOCache
+from pydantic import ValidationError
 
 from cluster.dispatch.dispatcher import Dispatcher
 from cluster.dispatch.metrics import DispatchMetrics
-from cluster.dispatch.signed_bodies import SignedBodies
-from room_agent.core.worker_heartbeat import PATH as HEARTBEAT_PATH
+from cluster.dispatch.signatures import Signatures
+from cluster.dispatch.workers import SILENT_S
+from room_agent.core.worker_heartbeat import PATH as WORKER_PATH
+from room_agent.core.worker_heartbeat import WorkerHeartbeat
 from routing.errors import BodyTimeout, RayroomError, Unauthorized
 
 WEBHOOK_PATH = "/v1/livekit/webhook"
 MAX_BODY_BYTES = 1_048_576
 BODY_TIMEOUT_S = 10.0
+PING_S = 5.0
 MAX_EVENT_IDS = 20_000
 """The webhook ids that are remembered. An older repetition costs one look at a room."""
 CLOSED = ("room_finished",)
@@ -27,9 +31,10 @@ CLOSED = ("room_finished",)
 class DispatchServer:
     """Passes verified webhooks and heartbeats to the dispatcher."""
 
-    def __init__(self, dispatcher: Dispatcher, bodies: SignedBodies, metrics: DispatchMetrics) -> None:
+    def __init__(self, dispatcher: Dispatcher, signatures: Signatures, metrics: DispatchMetrics) -> None:
         self._dispatcher = dispatcher
-        self._bodies = bodies
+        self._signatures = signatures
+        self._connections = 0
         self._metrics = metrics
         self._event_ids: FIFOCache[str, bool] = FIFOCache(MAX_EVENT_IDS)
 
@@ -40,7 +45,7 @@ class DispatchServer:
         app.add_routes(
             [
                 web.post(WEBHOOK_PATH, self._webhook),
-                web.post(HEARTBEAT_PATH, self._heartbeat),
+                web.get(WORKER_PATH, self._worker),
                 web.get("/metrics", self._show_metrics),
                 web.get("/healthz", self._healthz),
                 web.get("/readyz", self._readyz),
@@ -56,7 +61,7 @@ class DispatchServer:
 
     async def _webhook(self, request: web.Request) -> web.Response:
         try:
-            event = self._bodies.webhook(await _body(request), _token(request))
+            event = self._signatures.webhook(await _body(request), _token(request))
         except RayroomError as error:
             self._metrics.webhooks.labels("refused").inc()
             return _refusal(error)
@@ -69,15 +74,26 @@ class DispatchServer:
             self._dispatcher.look_soon([event.room.name])
         return web.Response()
 
-    async def _heartbeat(self, request: web.Request) -> web.Response:
+    async def _worker(self, request: web.Request) -> web.StreamResponse:
+        """Read the heartbeats of one worker until its connection ends."""
         try:
-            beat = self._bodies.heartbeat(await _body(request), _token(request))
+            self._signatures.check_worker(_token(request))
         except RayroomError as error:
             self._metrics.heartbeats.labels("refused").inc()
             return _refusal(error)
-        self._metrics.heartbeats.labels("taken").inc()
-        self._dispatcher.report(beat)
-        return web.Response()
+        websocket = web.WebSocketResponse(heartbeat=PING_S, receive_timeout=SILENT_S, max_msg_size=MAX_BODY_BYTES)
+        await websocket.prepare(request)
+        self._connections += 1
+        connection = self._connections
+        try:
+            async for message in websocket:
+                self._dispatcher.report(WorkerHeartbeat.model_validate_json(message.data), connection)
+                self._metrics.heartbeats.labels("taken").inc()
+        except (ValidationError, TimeoutError):
+            self._metrics.heartbeats.labels("refused").inc()
+        finally:
+            self._dispatcher.disconnect(connection)
+        return websocket
 
     async def _show_metrics(self, _: web.Request) -> web.Response:
         return web.Response(body=self._metrics.exposition(), content_type="text/plain", charset="utf-8")

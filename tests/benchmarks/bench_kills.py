@@ -12,6 +12,7 @@ import contextlib
 import os
 import secrets
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -19,6 +20,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 from aiohttp import web
@@ -73,6 +75,8 @@ class KilledSystem:
 
     async def start_livekit(self) -> None:
         await self._start("livekit", self.livekit_command)
+        port = urlsplit(self.environment["LIVEKIT_URL"]).port or 0
+        await eventually(lambda: _listens(port), TIMEOUT_S)
 
     async def start_dispatch(self) -> None:
         name = await self._start("dispatch", DISPATCH)
@@ -133,6 +137,11 @@ class KilledSystem:
         return max(
             (path.stem for path in self.processes.logs.glob(f"{part}-*.log")), key=lambda name: int(name.split("-")[1])
         )
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 async def measure(system: KilledSystem, rooms: list[str], fault: Callable[[], Awaitable[float]], keeps: bool) -> float:

@@ -15,7 +15,7 @@ from cluster.dispatch.dispatcher import Dispatcher
 from cluster.dispatch.livekit_rooms import LiveKitRooms
 from cluster.dispatch.metrics import DispatchMetrics
 from cluster.dispatch.server import DispatchServer
-from cluster.dispatch.signed_bodies import SignedBodies
+from cluster.dispatch.signatures import Signatures
 from tests.support.livekit_server import LiveKit
 
 
@@ -39,7 +39,7 @@ async def running_dispatch(livekit: LiveKit, port: int = 0, url: str | None = No
     rooms = LiveKitRooms(url or livekit.url, livekit.key, livekit.secret, "rayroom")
     metrics = DispatchMetrics()
     dispatcher = Dispatcher(rooms, metrics)
-    server = DispatchServer(dispatcher, SignedBodies(livekit.key, livekit.secret), metrics)
+    server = DispatchServer(dispatcher, Signatures(livekit.key, livekit.secret), metrics)
     async with server.running("127.0.0.1", port) as bound:
         running = asyncio.create_task(dispatcher.run())
         try:
