@@ -62,7 +62,7 @@ async def run(server: AgentServer, devmode: bool, settings: AgentSettings) -> No
 
 def _heartbeats(server: AgentServer, settings: AgentSettings) -> HeartbeatSender | None:
     """Return the worker's heartbeats, or None without `RAYROOM_DISPATCH_URL`."""
-    if settings.dispatch_url is None:
+    if not settings.dispatch_url:
         return None
     key, secret = settings.livekit_api_key, settings.livekit_api_secret
     return HeartbeatSender(settings.dispatch_url, key, secret, lambda: running_jobs(server))

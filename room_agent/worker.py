@@ -13,7 +13,7 @@ import structlog
 from livekit import rtc
 from livekit.agents import AgentServer, AutoSubscribe, JobContext, JobProcess, JobRequest
 
-from room_agent.core.agents import REPLACES_ATTRIBUTE
+from room_agent.core.agents import DISPATCH_ATTRIBUTE, REPLACES_ATTRIBUTE
 from room_agent.core.router_client import RouterClient
 from room_agent.core.router_errors import RouterError
 from room_agent.core.router_transport import HttpTransport, tls
@@ -106,13 +106,11 @@ async def _answer_request(request: JobRequest, server: AgentServer, admission: A
         log.warning("job left to another worker", job=request.id, rooms=len(running))
         await request.reject(terminate=False)
         return
-    replaces = request.job.attributes.get(REPLACES_ATTRIBUTE, "")
+    attributes = {DISPATCH_ATTRIBUTE: request.job.dispatch_id}
+    if replaces := request.job.attributes.get(REPLACES_ATTRIBUTE):
+        attributes[REPLACES_ATTRIBUTE] = replaces
     # The identity is unique a job: the SFU disconnects a participant when a second one joins with its identity.
-    await request.accept(
-        name="rayroom",
-        identity=f"rayroom-{request.id}",
-        attributes={REPLACES_ATTRIBUTE: replaces} if replaces else {},
-    )
+    await request.accept(name="rayroom", identity=f"rayroom-{request.id}", attributes=attributes)
 
 
 def running_jobs(server: AgentServer) -> list[WorkerJob]:
@@ -184,8 +182,8 @@ async def run_job(context: JobContext) -> None:
 
 async def _closed_meanwhile(context: JobContext) -> bool:
     """Return whether the room was closed since the dispatch: joining opened an empty one of the same name."""
-    people = (one.kind != rtc.ParticipantKind.PARTICIPANT_KIND_AGENT for one in context.room.remote_participants.values())
-    if any(people):
+    others = context.room.remote_participants.values()
+    if any(one.kind != rtc.ParticipantKind.PARTICIPANT_KIND_AGENT for one in others):
         return False
     try:
         async with asyncio.timeout(SID_TIMEOUT_S):

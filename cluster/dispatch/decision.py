@@ -6,7 +6,7 @@ A pure function of LiveKit's state, the workers' heartbeats and the clock.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from cluster.dispatch.models import (
@@ -28,8 +28,8 @@ from routing.rooms import check_metadata
 
 LOOK_AGAIN_S = 1.0
 """The pause between looks at a room that waits for an agent."""
-UNASSIGNED_S = 3.0
-"""A dispatch without a job by then found no worker: the SFU offers a job once."""
+UNASSIGNED_S = 6.0
+"""A dispatch without a job by then found no worker: the SFU offers a job once, and lists it within 5 s."""
 START_TIMEOUT_S = 20.0
 """An agent joins 0.4 to 3.8 s after its dispatch, later on a busy machine."""
 REPORTED_START_TIMEOUT_S = 60.0
@@ -81,7 +81,7 @@ class _Assessment:
         over = [d for d in self.room.dispatches if d not in duplicates and d not in pending and not self._attended(d)]
         memory, creation, waits = self._creation(pending)
         if creation is not None or self.living:
-            steps += [DeleteDispatch(id=dispatch.id, reason="over") for dispatch in over]
+            steps += [DeleteDispatch(id=dispatch.id, reason="over") for dispatch in over if self._deletable(dispatch)]
         if creation is not None:
             steps.append(creation)
         again = waits or bool(rivals) or bool(self.dead)
@@ -133,12 +133,15 @@ class _Assessment:
         return any(self.liveness(job.identity) is JobLiveness.RUNNING for job in jobs if job.identity)
 
     def _attended(self, dispatch: RoomDispatch) -> bool:
-        living = {agent.identity for agent in self.living}
-        return any(job.identity in living for job in dispatch.jobs)
+        return _has_agent(dispatch, self.living)
+
+    def _deletable(self, dispatch: RoomDispatch) -> bool:
+        """Return whether no living agent can come of the dispatch: its deletion would end that agent's job."""
+        return not self.living or self.now_s - self.memory.first_seen_s[dispatch.id] >= START_TIMEOUT_S
 
     def _pending(self, dispatch: RoomDispatch) -> bool:
         """Return whether an agent may still come of a dispatch."""
-        if self._attended(dispatch):
+        if self._attended(dispatch) or dispatch.id in self.memory.served:
             return False
         seen_s = self.now_s - self.memory.first_seen_s[dispatch.id]
         if not dispatch.jobs:
@@ -149,8 +152,7 @@ class _Assessment:
     def _start_timeout_s(self, job: DispatchedJob) -> float:
         """Return the age up to which a dispatch may wait for a job's agent; 0 for a job that has ended."""
         liveness = self.liveness(job.identity)
-        has_joined = job.identity in self.before.first_seen_s
-        if job.ended or not job.identity or has_joined or liveness is JobLiveness.GONE:
+        if job.ended or not job.identity or liveness is JobLiveness.GONE:
             return 0.0
         return START_TIMEOUT_S if liveness is JobLiveness.UNKNOWN else REPORTED_START_TIMEOUT_S
 
@@ -168,7 +170,7 @@ class _Assessment:
     def _key(self, replaces: str) -> str:
         """Return a key that every `rayroom dispatch` derives from the same state of the room."""
         newest = max(self.room.dispatches, key=lambda dispatch: dispatch.age_key, default=None)
-        return f"{self.room.sid}/{newest.id if newest is not None else 'first'}/{replaces}"
+        return f"{newest.id if newest is not None else 'first'}/{replaces}"
 
     def _metadata(self) -> str:
         """Return the metadata of the newest valid dispatch, which a backend may have made, else the room's own."""
@@ -188,15 +190,20 @@ class _Assessment:
 
 def _remember(room: RoomSnapshot, before: RoomMemory, attended: bool, now_s: float) -> RoomMemory:
     """Return the memory with all that LiveKit lists now, and without all that it no longer lists."""
-    present = {agent.identity for agent in room.agents}
-    jobs = {job.identity for dispatch in room.dispatches for job in dispatch.jobs}
-    listed = present | {dispatch.id for dispatch in room.dispatches}
-    kept = {name: at_s for name, at_s in before.first_seen_s.items() if name in listed or name in jobs}
-    memory = replace(before, first_seen_s={name: now_s for name in listed} | kept)
+    dispatches = {dispatch.id for dispatch in room.dispatches}
+    listed = dispatches | {agent.identity for agent in room.agents}
+    first_seen_s = {name: before.first_seen_s.get(name, now_s) for name in listed}
+    served = {dispatch.id for dispatch in room.dispatches if _has_agent(dispatch, room.agents)}
+    memory = replace(before, first_seen_s=first_seen_s, served=(before.served | served) & dispatches)
     if not attended:
-        since_s = None if room.people == 0 else now_s if before.unattended_since_s is None else before.unattended_since_s
-        return replace(memory, unattended_since_s=since_s, attended_since_s=None)
+        since_s = now_s if before.unattended_since_s is None else before.unattended_since_s
+        return replace(memory, unattended_since_s=since_s if room.people else None, attended_since_s=None)
     since_s = now_s if before.attended_since_s is None else before.attended_since_s
     if now_s - since_s >= STABLE_S:
         memory = replace(memory, attempts=0, retry_at_s=0.0)
     return replace(memory, unattended_since_s=None, attended_since_s=since_s)
+
+
+def _has_agent(dispatch: RoomDispatch, agents: Iterable[PresentAgent]) -> bool:
+    jobs = {job.identity for job in dispatch.jobs}
+    return any(agent.dispatch_id == dispatch.id or agent.identity in jobs for agent in agents)

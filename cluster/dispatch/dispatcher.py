@@ -41,7 +41,7 @@ class Rooms(Protocol):
 
     async def list_rooms(self) -> dict[str, ListedRoom]: ...
 
-    async def snapshot(self, name: RoomName, sid: str) -> RoomSnapshot | None: ...
+    async def snapshot(self, name: RoomName) -> RoomSnapshot | None: ...
 
     async def apply(self, room: str, step: Step) -> None: ...
 
@@ -53,9 +53,7 @@ class Dispatcher:
     do no harm.
     """
 
-    def __init__(
-        self, rooms: Rooms, metrics: DispatchMetrics, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, rooms: Rooms, metrics: DispatchMetrics, clock: Callable[[], float] = time.monotonic) -> None:
         self._rooms = rooms
         self._metrics = metrics
         self._clock = clock
@@ -102,7 +100,9 @@ class Dispatcher:
         """Record a worker's heartbeat, and look at the rooms whose agents ended or drain."""
         rooms = self._workers.report(beat, connection, self._clock())
         if rooms:
-            log.info("worker changed", worker=beat.worker, draining=beat.draining, stopped=beat.stopped, rooms=len(rooms))
+            log.info(
+                "worker changed", worker=beat.worker, draining=beat.draining, stopped=beat.stopped, rooms=len(rooms)
+            )
             self.look_soon(rooms)
 
     async def _poll(self) -> None:
@@ -189,8 +189,7 @@ class Dispatcher:
 
     async def _decide(self, name: RoomName) -> None:
         room = name.room
-        listed = self._listed.get(room)
-        snapshot = await self._rooms.snapshot(name, listed.sid if listed is not None else "")
+        snapshot = await self._rooms.snapshot(name)
         if snapshot is None:
             self._memory.pop(room, None)
             return

@@ -20,7 +20,13 @@ from cluster.dispatch.models import (
     RoomSnapshot,
     Step,
 )
-from room_agent.core.agents import AGENT_NAME_ATTRIBUTE, REPLACES_ATTRIBUTE, WATCHING_ATTRIBUTE, PresentAgent
+from room_agent.core.agents import (
+    AGENT_NAME_ATTRIBUTE,
+    DISPATCH_ATTRIBUTE,
+    REPLACES_ATTRIBUTE,
+    WATCHING_ATTRIBUTE,
+    PresentAgent,
+)
 from routing.errors import RayroomError
 from routing.rooms import RoomName
 
@@ -72,7 +78,7 @@ class LiveKitRooms:
             answer = await self._client().room.list_rooms(api.ListRoomsRequest())
         return {room.name: ListedRoom(room.sid, room.num_participants) for room in answer.rooms}
 
-    async def snapshot(self, name: RoomName, sid: str) -> RoomSnapshot | None:
+    async def snapshot(self, name: RoomName) -> RoomSnapshot | None:
         """Return the state of a room, or None for a room that does not exist; raises as `list_rooms` does."""
         client = self._client()
         async with _our_errors(TIMEOUT_S):
@@ -87,7 +93,6 @@ class LiveKitRooms:
                 raise
         return RoomSnapshot(
             name=name,
-            sid=sid,
             people=sum(participant.kind not in _NOT_PEOPLE for participant in listed),
             agents=tuple(_agent(participant) for participant in listed if self._is_ours(participant)),
             dispatches=tuple(_dispatch(one) for one in dispatches if one.agent_name == self._agent_name),
@@ -141,6 +146,7 @@ def _agent(participant: api.ParticipantInfo) -> PresentAgent:
     return PresentAgent(
         identity=participant.identity,
         joined_at_ms=participant.joined_at_ms,
+        dispatch_id=participant.attributes.get(DISPATCH_ATTRIBUTE, ""),
         replaces=participant.attributes.get(REPLACES_ATTRIBUTE, ""),
         watching=bool(participant.attributes.get(WATCHING_ATTRIBUTE)),
     )

@@ -52,7 +52,6 @@ class RoomSnapshot:
     """A tenant's room as LiveKit describes it: the number of its people, our agents and our dispatches."""
 
     name: RoomName
-    sid: str
     people: int
     agents: tuple[PresentAgent, ...] = ()
     dispatches: tuple[RoomDispatch, ...] = ()
@@ -64,6 +63,8 @@ class RoomMemory:
 
     first_seen_s: Mapping[str, float] = field(default_factory=dict)
     """The first sight of each dispatch id and each agent identity that LiveKit still lists."""
+    served: frozenset[str] = frozenset()
+    """The listed dispatches of which an agent has joined."""
     unattended_since_s: float | None = None
     attended_since_s: float | None = None
     attempts: int = 0

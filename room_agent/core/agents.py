@@ -9,6 +9,8 @@ AGENT_NAME_ATTRIBUTE = "lk.agent_name"
 """The SFU writes the agent's name into the token of each job, under this attribute."""
 REPLACES_ATTRIBUTE = "rayroom.replaces"
 """The identity of the agent whose room this one takes over. A dispatch carries it, and so does its agent."""
+DISPATCH_ATTRIBUTE = "rayroom.dispatch_id"
+"""The id of the dispatch that an agent comes of; LiveKit's list of dispatches names their jobs up to 5 s later."""
 WATCHING_ATTRIBUTE = "rayroom.watching"
 """Set by a successor once it watches the room, so that its predecessor may leave."""
 
@@ -19,6 +21,7 @@ class PresentAgent:
 
     identity: str
     joined_at_ms: int
+    dispatch_id: str = ""
     replaces: str = ""
     watching: bool = False
 

@@ -61,8 +61,8 @@ class AgentSettings(BaseSettings):
 
     It should be on a disk that outlives the process: the next worker that starts there bills the usage left in it.
     """
-    dispatch_url: Annotated[str | None, Field(validation_alias="RAYROOM_DISPATCH_URL", pattern=r"^https?://\S+$")] = None
-    """The address of `rayroom dispatch`. The worker sends it heartbeats, so that a dead agent is replaced at once."""
+    dispatch_url: Annotated[str, Field(validation_alias="RAYROOM_DISPATCH_URL", pattern=r"^(https?://\S+)?$")] = ""
+    """The address of `rayroom dispatch`, if it runs: with the worker's heartbeats it replaces a dead agent at once."""
     drain_s: Annotated[float, Field(validation_alias="RAYROOM_DRAIN_S", ge=0, le=86_400)] = 15.0
     """The time after SIGTERM in which running rooms are handed over or end; then their jobs are ended.
 

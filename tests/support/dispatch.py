@@ -84,6 +84,7 @@ class FailingProxy:
 
 
 async def list_dispatches(livekit: LiveKit, room: str) -> list[api.AgentDispatch]:
-    """Return the dispatches of a room."""
+    """Return the dispatches of our agent in a room; LiveKit adds one without a name to each room."""
     async with asyncio.timeout(20), api.LiveKitAPI(livekit.url, livekit.key, livekit.secret) as client:
-        return list(await client.agent_dispatch.list_dispatch(room))
+        dispatches = await client.agent_dispatch.list_dispatch(room)
+    return [dispatch for dispatch in dispatches if dispatch.agent_name == "rayroom"]

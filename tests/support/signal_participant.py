@@ -12,7 +12,7 @@ import aiohttp
 from livekit import api
 from livekit.protocol import agent as agent_protocol
 
-from room_agent.core.agents import REPLACES_ATTRIBUTE
+from room_agent.core.agents import DISPATCH_ATTRIBUTE, REPLACES_ATTRIBUTE
 from room_agent.core.worker_heartbeat import WorkerJob
 from tests.support.livekit_server import LiveKit
 
@@ -92,6 +92,7 @@ class SignalWorker:
         message.availability.available = self.accepts(job)
         message.availability.participant_identity = f"rayroom-{job.id}"
         message.availability.participant_name = "rayroom"
+        message.availability.participant_attributes[DISPATCH_ATTRIBUTE] = job.dispatch_id
         if replaces := job.attributes.get(REPLACES_ATTRIBUTE):
             message.availability.participant_attributes[REPLACES_ATTRIBUTE] = replaces
         return message

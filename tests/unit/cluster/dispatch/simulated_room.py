@@ -46,9 +46,7 @@ class SimulatedRoom:
 
     def snapshot(self) -> RoomSnapshot:
         aged = [replace(one, age_s=self.now_s - one.created_at_ns / 1e9) for one in self.dispatches]
-        return RoomSnapshot(
-            name=ROOM, sid="RM_1", people=self.people, agents=tuple(self.agents), dispatches=tuple(aged)
-        )
+        return RoomSnapshot(name=ROOM, people=self.people, agents=tuple(self.agents), dispatches=tuple(aged))
 
     def carry_out(self, step: CreateDispatch | DeleteDispatch | RemoveAgent) -> None:
         if isinstance(step, CreateDispatch):
@@ -78,10 +76,12 @@ class SimulatedRoom:
         self.dispatches[number] = replace(dispatch, jobs=(DispatchedJob(identity=identity, ended=False),))
         return identity
 
-    def join(self, identity: str, replaces: str = "") -> None:
+    def join(self, identity: str, replaces: str = "", dispatch_id: str = "") -> None:
         """Let an agent join now."""
-        agent = PresentAgent(identity=identity, joined_at_ms=round(self.now_s * 1_000), replaces=replaces)
-        self.agents.append(agent)
+        joined_at_ms = round(self.now_s * 1_000)
+        self.agents.append(
+            PresentAgent(identity=identity, joined_at_ms=joined_at_ms, replaces=replaces, dispatch_id=dispatch_id)
+        )
 
     def leave(self, identity: str) -> None:
         self.agents = [agent for agent in self.agents if agent.identity != identity]

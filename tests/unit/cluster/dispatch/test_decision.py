@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import pytest
 
@@ -61,6 +62,24 @@ def test_an_agent_whose_worker_reports_its_job_as_ended_is_removed_and_replaced_
     assert room.agents == []
 
 
+def test_an_agent_is_known_by_its_dispatch_before_livekit_lists_the_job() -> None:
+    room = SimulatedRoom()
+    room.look()
+    room.join("rayroom-1", dispatch_id="AD_1")
+    assert room.look(UNASSIGNED_S + 1.0) == []
+    room.leave("rayroom-1")
+    assert room.look(0.1) == ["delete", "create"]
+
+
+def test_a_dispatch_without_a_job_is_deleted_late_beside_a_living_agent() -> None:
+    room = SimulatedRoom()
+    room.attend()
+    room.add_dispatch()
+    assert room.look(0.1) == [] and room.look(START_TIMEOUT_S - 1.0) == []
+    assert room.look(1.0) == ["delete"]
+    assert [dispatch.id for dispatch in room.dispatches] == ["AD_1"]
+
+
 def test_an_agent_that_lost_its_connection_may_join_again_while_its_worker_reports_it() -> None:
     room = SimulatedRoom()
     identity = room.attend()
@@ -79,7 +98,7 @@ def test_a_dispatch_that_no_worker_took_is_made_anew_with_growing_pauses() -> No
         if "create" in room.look(0.1):
             created_at_s.append(room.now_s)
             assert len(room.dispatches) == 1
-    pauses_s = [late - early for early, late in zip(created_at_s, created_at_s[1:], strict=False)]
+    pauses_s = [late - early for early, late in pairwise(created_at_s)]
     assert pauses_s[0] == pytest.approx(UNASSIGNED_S, abs=0.2)
     assert FIRST_BACKOFF_S < max(pauses_s) <= LONGEST_BACKOFF_S + 0.2
 
