@@ -108,6 +108,11 @@ def could_be_clock(region: Region, shape: Size) -> bool:
     return _fits(region, _CLOCK_CELLS, max(shape) / _LONG_SIDE_CELLS) and _in_a_bar(region, shape)
 
 
+def could_be_caret(region: Region, shape: Size) -> bool:
+    """Return whether a region of a grid of `shape` is as small as a caret."""
+    return any(_fits(region, size, max(shape) / _LONG_SIDE_CELLS) for size in (_CARET_CELLS, _BLOCK_CARET_CELLS))
+
+
 def _with_whole_beams(regions: Sequence[Region], scale: float) -> list[Region]:
     """Return the regions, with two that stand one above the other as one: the serifs of an I-beam with a pale stem."""
     joined = list(regions)
@@ -127,8 +132,7 @@ def _kind(region: Region, reader: RegionReader) -> RegionKind:
         return RegionKind.DETAIL if reader.is_sharp and has_strokes(reader.pixels(region)) else RegionKind.NOISE
     if could_be_clock(region, reader.shape) and reader.reads_as_time(region):
         return RegionKind.CLOCK
-    caret_sized = any(_fits(region, size, reader.scale) for size in (_CARET_CELLS, _BLOCK_CARET_CELLS))
-    if caret_sized and is_caret(reader.pixels(region)):
+    if could_be_caret(region, reader.shape) and is_caret(reader.pixels(region)):
         return RegionKind.CARET
     # A pointer that moved by less than its size leaves one region around both places.
     upright = region.height >= 0.6 * region.width

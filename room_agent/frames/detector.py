@@ -27,6 +27,8 @@ WebRTC sends black where the source has nothing to show.
 _TINT_CELLS = 24
 _TINT_SHARE = 0.5
 _TINT_SIDE_CELLS = 3
+# Parts of a new scene that lie no farther apart are one.
+_SCENE_BRIDGE_CELLS = 16
 # What is nearer to a region belongs to it.
 _FAR_CELLS = 2
 _WHY = {
@@ -106,10 +108,10 @@ def compare(
     if cells.nothing:
         return Judgement(verdict=Verdict.SAME, why="nothing changed")
     columns = picture.grid.shape[1]
-    # With this many cells no pointer, caret or clock explains the change, and finding regions would be slow.
+    # With this many cells no pointer, caret or clock explains the change.
     if cells.count > MANY_CELLS:
-        whole = around_all(cells.indexes, cells.luma, cells.chroma, cells.count, columns)
-        return judgement_of([Finding(kind=RegionKind.CONTENT, region=whole)], picture)
+        scene = [Finding(kind=RegionKind.CONTENT, region=region) for region in _parts_of_scene(cells, columns)]
+        return judgement_of(scene, picture)
     reader = RegionReader(
         pixels=cache(lambda region: kept.pixels(region, picture)),
         reads_as_time=lambda region: reads_as_time(*picture.text_around(region, CLOCK_MARGIN_PX)),
@@ -141,6 +143,14 @@ def judgement_of(findings: Sequence[Finding], picture: Picture) -> Judgement:
         box_px=box_px_of(unexplained, picture.cell_px, width_px, height_px),
         findings=tuple(findings),
     )
+
+
+def _parts_of_scene(cells: ChangedCells, columns: int) -> list[Region]:
+    """Return the regions that lie far apart, such as a line typed below a video, or one around all cells."""
+    # Of very many cells there is but a sample.
+    exact = cells.indexes.size == cells.count
+    parts = find_regions(cells.indexes, cells.luma, columns, cells.chroma, _SCENE_BRIDGE_CELLS) if exact else []
+    return parts or [around_all(cells.indexes, cells.luma, cells.chroma, cells.count, columns)]
 
 
 def _faint_regions(cells: ChangedCells, gate: NoiseGate, regions: Sequence[Region], columns: int) -> list[Region]:
