@@ -108,7 +108,8 @@ class MeansScaler:
 
     def __call__(self, planes: Planes) -> tuple[Plane, Plane, Plane]:
         """Return the three planes at this scaler's size, in memory of their own."""
-        if planes.packed is None or planes.width_px % 2 or planes.height_px % 2:
+        # FFmpeg scales all three planes wrongly where the chroma has an odd number of rows.
+        if planes.packed is None or planes.width_px % 2 or planes.height_px % 4:
             return self._luma(planes.y), self._chroma(planes.u), self._chroma(planes.v)
         # In one pass, which takes two thirds of the time of three.
         rows = planes.packed.reshape(planes.height_px * 3 // 2, planes.width_px)

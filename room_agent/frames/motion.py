@@ -46,6 +46,9 @@ class MotionMonitor:
 
         Cells in the regions `explained`, where a pointer or a caret stands, are no motion.
         """
+        if not changed.size and not self.regions:
+            self._history <<= 1
+            return False
         rows, columns = np.divmod(changed, self._cells[1])
         tile_of = rows // TILE_CELLS * self._shape[1] + columns // TILE_CELLS
         cells = np.bincount(tile_of, minlength=self._history.size).reshape(self._shape)

@@ -119,9 +119,12 @@ def all_within(cells: Indexes, regions: Sequence[Region], columns: int, margin: 
     rows, lefts = np.divmod(cells, columns)
     outside = np.ones(cells.size, np.bool_)
     for region in regions:
-        outside &= (rows < region.top - margin) | (rows >= region.bottom + margin) | (
-            lefts < region.left - margin
-        ) | (lefts >= region.right + margin)
+        outside &= (
+            (rows < region.top - margin)
+            | (rows >= region.bottom + margin)
+            | (lefts < region.left - margin)
+            | (lefts >= region.right + margin)
+        )
     return not outside.any()
 
 

@@ -43,7 +43,7 @@ def test_a_picture_may_be_read_only() -> None:
     assert BlockMeans(1280, 720).grid(planes).shape == (360, 640)
 
 
-@pytest.mark.parametrize("size", [(1280, 720), (1920, 1080), (3840, 2160), (1366, 768), (640, 360)])
+@pytest.mark.parametrize("size", [(1280, 720), (1920, 1080), (3840, 2160), (1366, 768), (640, 360), (800, 450)])
 def test_planes_in_one_piece_have_the_means_of_planes_apart(size: tuple[int, int]) -> None:
     planes = Desktop(size=size, pointer=(300, 200)).planes()
     whole = Planes.from_i420(packed(planes), *size)
