@@ -20,8 +20,8 @@ from room_agent.video.received_frames import UnreadableFrame, UnreadableFrames, 
 from room_agent.video.uploader import FrameUploader
 from room_agent.video.view_encoder import ViewEncoder, with_parts
 
-MIN_SIDE_PX = 64
-"""Frames with a shorter side are skipped: LiveKit delivers one of 8x8 when a track ends."""
+END_FRAME_PX = 8
+"""LiveKit delivers a frame of 8x8 when a track ends, which is skipped."""
 CLOSE_TIMEOUT_S = 30.0
 
 
@@ -133,7 +133,7 @@ class TrackSampler:
         """Hold the newest frame until the track ends."""
         try:
             async for event in stream:
-                if min(event.frame.width, event.frame.height) >= MIN_SIDE_PX:
+                if max(event.frame.width, event.frame.height) > END_FRAME_PX:
                     self._newest = event
                     self._arrived.set()
         finally:
