@@ -76,13 +76,13 @@ def upright(event: rtc.VideoFrameEvent) -> Planes:
     degrees = _DEGREES.get(cast(int, event.rotation))
     if degrees is None:
         raise UnreadableFrame("rotation unknown")
-    if 0 < min(event.frame.width, event.frame.height) < MIN_SIDE_PX:
-        raise UnreadableFrame("picture too small")
     try:
         planes = planes_of(event.frame)
     except (ValueError, OSError) as error:
         # FFmpeg's errors and numpy's are of these types.
         raise UnreadableFrame("buffer too short" if isinstance(error, ValueError) else "conversion failed") from None
+    if min(planes.y.shape) < MIN_SIDE_PX:
+        raise UnreadableFrame("picture too small")
     if is_damaged(planes):
         raise UnreadableFrame("parts were not decoded")
     return rotated(planes, degrees)
