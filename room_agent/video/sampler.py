@@ -127,6 +127,11 @@ class TrackSampler:
         except UnreadableFrame:
             return self._kept
 
+    def frame_lost(self) -> None:
+        """Look at the track again, because its last kept frame was not described: a publisher may send no other."""
+        self._pipeline.gate.forget()
+        self._arrived.set()
+
     async def _read(self, stream: rtc.VideoStream) -> None:
         """Hold the newest frame until the track ends."""
         try:

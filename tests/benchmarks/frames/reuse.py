@@ -17,7 +17,8 @@ from tests.benchmarks.frames.themes import StatusPalette
 RETURNING = tuple(plan for plan in PLANS if plan.name in ("slides", "switching windows"))
 """The sessions with slides that are flipped back and windows that are switched back."""
 _MOST_LOOKS = 6
-_FRAMES_A_LOOK = 3
+_FRAMES_OF_A_CHANGE = 3
+"""The coded frames before the first look at a screen; the next looks are a frame apart, as the encoder sends them."""
 
 
 @dataclass(slots=True)
@@ -47,7 +48,7 @@ class ReuseScore:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EditedReturn:
-    """A screen that is left and comes back with one word edited, and once more as it was.
+    """A screen that is left, comes back with one word edited, and then as it was.
 
     `edited_is_new` is False where the edited one was taken for the original. `found` says whether the original was
     recognised.
@@ -82,9 +83,7 @@ def edited_returns(seed: int, count: int, palettes: tuple[StatusPalette, ...]) -
         share = _Share(connection)
         share.show(before)
         share.show(other)
-        edited = share.show(after)
-        share.show(other)
-        again = share.show(before)
+        edited, again = share.show(after), share.show(before)
         yield EditedReturn(
             screen=before.kind,
             theme=before.theme.name,
@@ -104,8 +103,8 @@ class _Share:
     def show(self, shown: RenderedScene) -> GateDecision:
         """Return the decision that keeps the screen, or the last one where none does."""
         picture = shown.planes()
-        for _ in range(_MOST_LOOKS):
-            for _ in range(_FRAMES_A_LOOK):
+        for look in range(_MOST_LOOKS):
+            for _ in range(1 if look else _FRAMES_OF_A_CHANGE):
                 received = self._connection.send(picture)
             decision = self._gate.offer(received, self._at_s)
             self._at_s += 1.0

@@ -187,6 +187,19 @@ async def test_an_edit_that_is_drawn_once_is_sent_without_a_further_frame(harnes
     assert harness.counters.frames_seen == 3 and harness.slept_s == [1.0] * 4
 
 
+async def test_a_picture_that_is_drawn_once_and_lost_is_sent_again(harness: SamplerHarness) -> None:
+    harness.show(Desktop().planes(), *[None] * 6)
+    sampling = asyncio.create_task(harness.run())
+    await until(lambda: harness.kept)
+    # The gate waits for nothing now, so the sampler waits for a frame.
+    await until(lambda: not harness.sampler._arrived.is_set())
+    harness.sampler.frame_lost()
+    await until(lambda: len(harness.kept) == 2)
+    harness.track.end()
+    await sampling
+    assert [event.frame.why for event in harness.kept] == ["first frame"] * 2
+
+
 async def test_the_picture_as_it_is_now_is_given_before_the_gate_keeps_it(harness: SamplerHarness) -> None:
     assert await harness.sampler.current_frame() is None
     typed = Desktop().with_changes(lines=(*Desktop().lines, "a line typed now"))
