@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.costs.storage.journal_file import SETTING, JournalUnusable
-from cluster.costs.storage.schema import VERSION, UnknownFormat, check_version, table_names
+from cluster.costs.storage.schema import VERSION, UnknownFormat, check_version
 from routing.errors import ConfigurationError
 
 _SET_ASIDE = """
@@ -17,7 +17,6 @@ DELETE FROM flushes WHERE flush_id IS NULL;
 DELETE FROM open_events;
 DELETE FROM reserved;
 """
-_RELEASE = "UPDATE accounts SET reserved_nanousd = 0"
 _UNSEALED = """SELECT count(*), coalesce(sum(cost_nanousd), 0) FROM (
     SELECT cost_nanousd FROM settled WHERE event > (SELECT sealed_event FROM journal)
     UNION ALL SELECT cost_nanousd FROM flushes WHERE flush_id IS NULL)"""
@@ -73,9 +72,7 @@ def _set_aside(db: sqlite3.Connection) -> SetAsideCosts:
         "SELECT count(*), coalesce(sum(estimate_nanousd), 0) FROM open_events"
     ).fetchone()
     (unsealed, unsealed_nanousd) = db.execute(_UNSEALED).fetchone()
-    # No report will come of the open events: their estimates would stay reserved for ever.
-    release = f"{_RELEASE};" if "accounts" in table_names(db) else ""
-    db.executescript(f"BEGIN;{_SET_ASIDE}{release}COMMIT;")
+    db.executescript(f"BEGIN;{_SET_ASIDE}COMMIT;")
     return SetAsideCosts(
         open_events=opened,
         open_estimate_nanousd=estimate_nanousd,
