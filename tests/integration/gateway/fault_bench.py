@@ -14,7 +14,7 @@ from typing import Any
 
 from cluster.lab.emulator import Emulator, LoggedRequest
 from deployments.api.auth import issue_token
-from deployments.api.chat_schemas import ChatRequest
+from deployments.api.chat.schemas import ChatRequest
 from deployments.api.embedding_schemas import EmbeddingRequest
 from deployments.api.frame_schemas import FrameHeaders
 from deployments.common.settings import (
