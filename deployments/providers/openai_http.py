@@ -58,12 +58,12 @@ class OpenAICompatibleHttp:
         """Yield the events of a stream; those that arrived together are in one list. Raises as `post` does."""
         async with self._streaming(path, body) as response, aclosing(_lines(response.content)) as groups:
             async for lines in groups:
-                found, refusal = _events(lines)
+                found, error = _events(lines)
                 if found:
                     # Events before the error are delivered: the vendor bills them, and the user sees them.
                     yield found
-                if refusal is not None:
-                    raise refusal
+                if error is not None:
+                    raise error
 
     async def read(self, path: str, body: _JSON, timeout_s: float, take: Take) -> None:
         """Pass the events of a stream to `take`, many at a time; also those before its early end. Raises as `post`."""
@@ -123,11 +123,11 @@ class _Unread:
         if len(rest) > MAX_EVENT_BYTES:
             raise ValueError("an event without an end")
         self._reads, self._size, self._parsed_at = [rest], len(rest), max(PARSED_AT_BYTES, 2 * len(rest))
-        found, refusal = _events([*lines, rest] if ended else lines)
+        found, error = _events([*lines, rest] if ended else lines)
         if found:
             self._take(found)
-        if refusal is not None:
-            raise refusal
+        if error is not None:
+            raise error
 
 
 async def _lines(content: aiohttp.StreamReader) -> AsyncGenerator[list[bytes], None]:
@@ -144,10 +144,14 @@ async def _lines(content: aiohttp.StreamReader) -> AsyncGenerator[list[bytes], N
     yield [rest]
 
 
-def _events(lines: list[bytes]) -> tuple[list[_JSON], Refused | None]:
-    """Return the events of these lines, up to the first error, and the error."""
-    found = []
-    for event in map(_object, _data(lines)):
+def _events(lines: list[bytes]) -> tuple[list[_JSON], Exception | None]:
+    """Return the events of these lines, up to the first that is an error or cannot be read, and the exception for it."""
+    found: list[_JSON] = []
+    for data in _data(lines):
+        try:
+            event = _object(data)
+        except ValueError as unreadable:
+            return found, unreadable
         if event.get("error"):
             return found, Refused(_error_response(None, event["error"]))
         found.append(event)

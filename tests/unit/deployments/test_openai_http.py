@@ -105,6 +105,17 @@ async def test_events_before_an_error_are_delivered_and_the_error_waits_for_no_e
     assert refused.value.reply.codes == ("slow_down", None) and refused.value.reply.status is None
 
 
+@BOTH
+async def test_events_before_an_unreadable_one_are_delivered(
+    receive: Receive, server: Server, wire: OpenAICompatibleHttp
+) -> None:
+    server.pieces = [b'data: {"n": 1}\n\ndata: {"n"\n\n']
+    received: list[Any] = []
+    with pytest.raises(ValueError):
+        await receive(wire, received)
+    assert received == [{"n": 1}]
+
+
 async def test_events_that_arrived_before_the_reader_left_are_delivered(
     server: Server, wire: OpenAICompatibleHttp
 ) -> None:
