@@ -145,7 +145,7 @@ async def _lines(content: aiohttp.StreamReader) -> AsyncGenerator[list[bytes], N
 
 
 def _events(lines: list[bytes]) -> tuple[list[_JSON], Exception | None]:
-    """Return the events of these lines, up to the first that is an error or cannot be read, and the exception for it."""
+    """Return the events of these lines up to the first that is an error or unreadable, and the exception for it."""
     found: list[_JSON] = []
     for data in _data(lines):
         try:

@@ -26,6 +26,7 @@ from cluster.costs.journal import Journal
 from cluster.costs.models import Knowledge
 from cluster.costs.storage.booking_time import day_of
 from cluster.costs.storage.schema import EVENT, IDENTITY, USAGE
+from deployments.gateway.metering import event_id_of
 from routing.models import Intent
 from tests.benchmarks.machine import machine_is_busy
 from tests.support.cost_entries import intent, settlement
@@ -44,7 +45,9 @@ def new_intent(number: int) -> Intent:
     tenant, model = f"tenant-{number % TENANTS}", f"model-{number % MODELS}"
     room = f"tenant_tenant-{number % TENANTS}_meeting-{number % 1_000}"
     changes: dict[str, Any] = {"request_id": uuid.uuid4().hex, "opened_at_s": NOW_S, "participant": "ann"}
-    return intent(str(uuid.uuid4()), tenant_id=tenant, room=room, model=model, **changes)
+    return intent(
+        event_id_of(changes["request_id"], 1, time.time()), tenant_id=tenant, room=room, model=model, **changes
+    )
 
 
 async def both_phases(directory: Path, requests: int) -> tuple[float, list[float], list[float]]:
@@ -122,6 +125,8 @@ def fill(journal: Journal, settled: int, opened: int) -> None:
         "event_id": "lower(hex(randomblob(16)))",
         "corrects": "NULL",
         "outcome": "'ok'",
+        "knowledge": "4",
+        "estimated": "0",
         "day": str(day_of(NOW_S)),
         "month": "202611",
         "expires_at_s": str(NOW_S + 60),
@@ -137,7 +142,7 @@ def fill(journal: Journal, settled: int, opened: int) -> None:
         selected = ", ".join(values.get(name, "0" if name in USAGE[2:] else "1") for name in columns)
         if count:
             journal._db.execute(f"INSERT INTO {table} ({', '.join(columns)}) {series} SELECT {selected} FROM n")
-    journal._last_event += settled
+    journal._settled.last_event += settled
     journal._db.execute(
         "INSERT OR REPLACE INTO reserved SELECT tenant_id, sum(1), count(*) FROM open_events GROUP BY 1"
     )

@@ -99,6 +99,9 @@ class InProcessCluster:
         self.rates = SharedRates()
         self.recorder = CommitLog(self.journal, lambda: self.clock(), self.rooms.ends)
 
+    async def ready(self) -> None:
+        await self.recorder.totals("-")
+
     async def reserve(self, intent: Intent) -> Spending:
         (receipt,) = await self.recorder.write([intent])
         if isinstance(receipt, BudgetExceeded | RoomClosed):

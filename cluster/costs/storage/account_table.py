@@ -14,13 +14,17 @@ CREATE TABLE IF NOT EXISTS accounts (
     PRIMARY KEY (tenant_id, room)
 ) STRICT, WITHOUT ROWID
 """
-_LOAD = "SELECT tenant_id, room, zone, day, month_nanousd, day_nanousd, reserved_nanousd FROM accounts"
-_SAVE = "INSERT OR REPLACE INTO accounts VALUES (?, ?, ?, ?, ?, ?, ?)"
-_FORGET = "DELETE FROM accounts WHERE room != '' AND reserved_nanousd = 0 AND day < ?"
+_LOAD = "SELECT tenant_id, room, zone, day, month_nanousd, day_nanousd FROM accounts"
+_SAVE = """INSERT INTO accounts VALUES (?, ?, ?, ?, ?, ?, 0) ON CONFLICT DO UPDATE SET zone = excluded.zone,
+    day = excluded.day, month_nanousd = excluded.month_nanousd, day_nanousd = excluded.day_nanousd"""
+_FORGET = "DELETE FROM accounts WHERE room != '' AND day < ?"
 
 
 class AccountTable:
-    """The accounts as of the last commit. A tenant's is kept for ever, a room's for the days on which it spends."""
+    """The spend as of the last commit. A tenant's is kept for ever, a room's for the days on which it spends.
+
+    The reservations are the estimates of the open events. Their column dates from when they were written here too.
+    """
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
@@ -33,12 +37,9 @@ class AccountTable:
         """Write accounts, inside of the transaction that changed them."""
         self._db.executemany(
             _SAVE,
-            [
-                (*key, one.zone, one.day, one.month_nanousd, one.day_nanousd, one.reserved_nanousd)
-                for key, one in accounts.items()
-            ],
+            [(*key, one.zone, one.day, one.month_nanousd, one.day_nanousd) for key, one in accounts.items()],
         )
 
     def forget_idle(self, before_day: str) -> None:
-        """Delete the accounts of rooms that spent nothing since a day, and have nothing reserved."""
+        """Delete the accounts of rooms that spent nothing since a day."""
         self._db.execute(_FORGET, (before_day,))

@@ -33,8 +33,6 @@ _NEXT_SEQ = """INSERT INTO sequences VALUES (?, ?, ?, 1, ?) ON CONFLICT DO UPDAT
     RETURNING seq, cumulative_nanousd"""
 _CLOSE = "UPDATE flushes SET flush_id = ?, epoch = ?, seq = ?, cumulative_nanousd = ? WHERE window = ?"
 ROW = tuple(field.name for field in fields(FlushRow) if field.name not in ("usage", "journal_id"))
-_UNSENT = f"""SELECT {", ".join((*ROW, *USAGE))} FROM flushes
-    WHERE flush_id IS NOT NULL AND sent_at_s IS NULL AND refused IS NULL ORDER BY window LIMIT ?"""
 _MARK_SENT = """UPDATE flushes SET sent_at_s = ?, refused = NULL WHERE flush_id = ? AND sent_at_s IS NULL
     RETURNING tenant_id, service, model, simulated, cost_nanousd"""
 _ADD_SENT = """UPDATE totals SET sent_nanousd = sent_nanousd + ?
@@ -66,11 +64,6 @@ def close_windows(db: sqlite3.Connection, epoch: str, limit: int) -> int:
         flush_id = uuid.uuid5(uuid.UUID(epoch), f"{tenant_id}|{service}|{model}|{numbers[0]}")
         db.execute(_CLOSE, (str(flush_id), epoch, *numbers, window))
     return len(windows)
-
-
-def unsent_windows(db: sqlite3.Connection, journal_id: str, limit: int) -> tuple[FlushRow, ...]:
-    """Return the oldest closed windows that the backend has neither acknowledged nor refused."""
-    return tuple(flush_row(row, journal_id) for row in db.execute(_UNSENT, (limit,)))
 
 
 def flush_row(row: Sequence[object], journal_id: str) -> FlushRow:

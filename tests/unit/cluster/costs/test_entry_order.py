@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from cluster.costs.commit_log import CommitLog
 from cluster.costs.journal import Journal
 from routing.models import CallRecord, Intent, Outcome, Settlement
-from tests.support.cost_entries import call_record, intent, settlement, spent_by_tenant
+from tests.support.cost_entries import call_record, intent, settlement, spent_by_tenant, unsent
 from tests.support.manual_clock import ManualClock
 
 ESTIMATE_NANOUSD = 10_000
@@ -114,7 +114,7 @@ def test_the_totals_are_those_of_the_best_reports(
             assert await figures(commit_log) == expected
             spent = spent_by_tenant(commit_log, ["t0", "t1", "t2"])
             await commit_log.seal()
-            rows = await commit_log.run_on_journal_thread(lambda: journal.unsent(1_000))
+            rows = await commit_log.run_on_journal_thread(lambda: unsent(journal))
             assert sum(row.cost_nanousd for row in rows) == expected[0]
             assert sum(row.requests for row in rows) == expected[2]
             await commit_log.aclose()

@@ -14,7 +14,7 @@ from cluster.costs.storage.backup import SetAsideCosts, restore
 from cluster.costs.storage.journal_file import JournalUnusable
 from routing.errors import ConfigurationError
 from routing.models import FlushRow
-from tests.support.cost_entries import intent, settlement
+from tests.support.cost_entries import intent, settlement, unsent
 
 
 def spend(journal: Journal, event_id: str, cost_nanousd: int) -> None:
@@ -26,7 +26,7 @@ def spend(journal: Journal, event_id: str, cost_nanousd: int) -> None:
 def sealed(journal: Journal) -> tuple[FlushRow, ...]:
     journal.fill_windows()
     journal.close_windows()
-    return journal.unsent(100)
+    return unsent(journal)
 
 
 def copy_online(journal: Journal, backup: Path) -> None:
@@ -56,7 +56,8 @@ def test_a_restored_journal_bills_no_cost_that_the_lost_one_has_billed(tmp_path:
     spend(restored, "after", 4_000)
     billed |= {row.flush_id: row for row in sealed(restored)}
     assert sum(row.cost_nanousd for row in billed.values()) == 1_000 + 200 + 30 + 4_000
-    assert restored.expired(1_000.0) == [] and not any(restored.reserved_nanousd().values())
+    assert restored.expired(1_000.0) == []
+    assert not any(one.reserved_nanousd for one in restored.ledger(1_000.0).accounts.values())
     restored.close()
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from cluster.costs.journal import Journal
 from routing.models import FlushRow, Usage
-from tests.support.cost_entries import book, seal
+from tests.support.cost_entries import book, mark_sent, seal, unsent
 
 DECEMBER_S = dt.datetime(2026, 12, 1, tzinfo=dt.UTC).timestamp()
 
@@ -37,9 +37,9 @@ def test_slices_fill_one_window_which_is_sent_when_it_is_complete(journal: Journ
     for number in range(7):
         book(journal, f"e{number}", 10 + number, 120.0 + number, usage=Usage(input_tokens=number))
     assert [journal.fill_windows(3) for _ in range(4)] == [3, 3, 1, 0]
-    assert journal.unsent(10) == ()
+    assert unsent(journal) == ()
     assert journal.close_windows() == 1
-    (window,) = journal.unsent(10)
+    (window,) = unsent(journal)
     assert (window.requests, window.cost_nanousd, window.usage) == (7, sum(range(10, 17)), {"input_tokens": 21})
     assert (window.window_start_s, window.window_end_s) == (120.0, 126.0)
 
@@ -49,7 +49,7 @@ def test_windows_are_closed_in_slices_too(journal: Journal) -> None:
         book(journal, f"e{number}", 1, tenant_id=f"t{number}")
     journal.fill_windows()
     assert [journal.close_windows(2) for _ in range(4)] == [2, 2, 1, 0]
-    assert len(journal.unsent(10)) == 5
+    assert len(unsent(journal)) == 5
 
 
 def test_a_price_version_or_a_simulated_model_has_a_window_of_its_own(journal: Journal) -> None:
@@ -81,7 +81,7 @@ def hour_of_spend(journal: Journal, name: str, cost_nanousd: int) -> tuple[Flush
     for minute in range(60):
         book(journal, f"{name}-{minute}", cost_nanousd, start_s + 60.0 * minute, usage=Usage(input_tokens=minute))
         seal(journal)
-    return journal.unsent(1_000)
+    return unsent(journal)
 
 
 def test_a_restored_backup_never_uses_a_flush_id_for_another_sum(tmp_path: Path) -> None:
@@ -110,9 +110,8 @@ def test_a_restored_backup_never_uses_a_flush_id_for_another_sum(tmp_path: Path)
 def test_a_window_counts_as_sent_once(journal: Journal) -> None:
     book(journal, "e1", 700)
     (window,) = seal(journal)
-    with journal.transaction():
-        journal.mark_sent([window.flush_id, window.flush_id, "unknown"], 130.0)
-        journal.mark_sent([window.flush_id], 131.0)
+    mark_sent(journal, [window.flush_id, window.flush_id, "unknown"], 130.0)
+    mark_sent(journal, [window.flush_id], 131.0)
     with closing(journal.reader()) as reader:
         assert reader.totals("acme").sent_nanousd == 700
-    assert journal.unsent(10) == ()
+    assert unsent(journal) == ()
