@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
 
 from cluster.costs.models import Knowledge
-from tests.chaos.books import ClientAnswer, VendorCost, compare, compare_months
+from tests.chaos.books import ClientAnswer, Loss, VendorCost, compare, compare_months
+from tests.chaos.lost_journal import LostJournal, Window, compare_windows, events_of_all, unbilled_of_all
 from tests.chaos.schedule import FAULTS, lives
 from tests.chaos.system_books import MarkedLine, compare_system
 
@@ -76,6 +78,37 @@ def test_months_of_the_backend_are_those_of_the_journal(start: str, cost_usd: fl
     window = {"tenantId": "acme", "costUsd": cost_usd, "timestamp": "2026-11-30T23:59:59Z"}
     window["metadata"] = {"windowStart": f"{start}-30T23:59:58Z"}
     assert len(compare_months([row()], [window])) == differences
+
+
+def lost_journal(**changes: Any) -> LostJournal:
+    windows = {"w1": Window(tenant_id="acme", month=202611, cost_nanousd=700)}
+    values = {"events": [], "open_events": frozenset(), "windows": windows, "unsealed_nanousd": Counter()}
+    return LostJournal(**values | changes)
+
+
+def test_a_lost_journal_excuses_the_calls_that_it_held_open_and_the_costs_that_the_backend_never_got() -> None:
+    loss = Loss(unbilled_nanousd=Counter({("acme", 202611): 300}), open_events=frozenset({"e2"}))
+    result = compare([line(), line("e2", 50)], [row()], {"acme": 400}, [], loss)
+    assert result.differences == [] and (result.lost_events, result.lost_nanousd) == (1, 350)
+    assert compare([line(), line("e3", 50)], [row()], {"acme": 400}, [], loss).differences
+
+
+def test_costs_without_a_window_at_the_backend_are_lost_once() -> None:
+    sealed = lost_journal(unsealed_nanousd=Counter({("acme", 202611): -20}))
+    assert unbilled_of_all([sealed, lost_journal()], {"w1"}) == {("acme", 202611): -20}
+    assert unbilled_of_all([sealed, lost_journal()], set()) == {("acme", 202611): 680}
+
+
+def test_an_event_of_a_lost_journal_and_of_its_backup_counts_once() -> None:
+    lost = lost_journal(events=[row("a"), row("b")])
+    assert [one["event_id"] for one in events_of_all([row("a"), row("c")], [lost])] == ["a", "b", "c"]
+
+
+def test_a_window_with_two_sums_and_a_window_of_no_journal_are_named() -> None:
+    same, other = lost_journal().windows, {"w1": Window(tenant_id="acme", month=202611, cost_nanousd=1)}
+    assert compare_windows([lost_journal()], same, {"w1": 700}) == []
+    assert len(compare_windows([lost_journal()], other, {"w1": 1})) == 1
+    assert len(compare_windows([lost_journal()], same, {"w1": 699, "w2": 5})) == 2
 
 
 def test_lines_without_our_event_ids_are_paired_by_cost_and_then_with_estimates() -> None:
