@@ -72,8 +72,8 @@ class RayStack:
 
 
 def processes(title: str) -> list[psutil.Process]:
-    """Return our running processes whose title begins with `title`, or whose program has that name."""
-    return [process for process in _descendants() if _has_title(process, title)]
+    """Return our running processes whose title begins with `title`, or whose program has that name, oldest first."""
+    return sorted((one for one in _descendants() if _has_title(one, title)), key=lambda process: process.create_time())
 
 
 def node_processes(plan: Plan) -> list[psutil.Process]:
