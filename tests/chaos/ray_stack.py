@@ -67,7 +67,7 @@ class RayStack:
         costs = {"intent_grace_s": 5, "outbox_grace_s": OUTBOX_GRACE_S + self.deployments % 2}
         rows = {name: {"api": name, "base_url": url, "simulated": False} for name, url in self.urls.items()}
         keys = {f"{name.upper()}_API_KEY": "k" for name in self.urls}
-        args = {"vendors": rows, "costs": costs, **ARGS}
+        args: startup.Args = {"vendors": rows, "costs": costs, **ARGS}
         await startup.start_app(self.plan, self.started, self.backend, self._environment | keys, args)
 
 

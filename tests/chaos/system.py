@@ -58,7 +58,7 @@ class SystemSettings:
     seed: int
     stop_s: float = 20.0
     away_s: float = 20.0
-    kills_a_fault: int = 3
+    kills_a_fault: int = 2
     """After so many kills comes one fault of another kind."""
 
 
@@ -190,8 +190,9 @@ class System:
                 tenant_id=tenant_of.get(marker, "nobody"),
                 model=prices.model(line),
                 cost_nanousd=prices.cost_nanousd(line),
+                arrived_at_s=arrived_at_s,
             )
-            for marker, line in self.vendors.marked()
+            for marker, arrived_at_s, line in self.vendors.marked()
         ]
         # An older event is in a month's file by now.
         rows = list(read_booked_events(self.plan.journal))

@@ -20,6 +20,7 @@ def row(event_id: str = "e1", cost_nanousd: int = 700, **changes: Any) -> dict[s
     return (
         values
         | {"estimated": 0, "knowledge": int(knowledge), "corrects": None, "month": 202611, "request_id": event_id}
+        | {"outcome": "ok", "opened_at_s": 0.0}
         | changes
     )
 
@@ -124,6 +125,23 @@ def test_lines_without_our_event_ids_are_paired_by_cost_and_then_with_estimates(
     never_left = row("z", 9, estimated=1, request_id="r1")
     again = compare_system(lines[:2], [*rows, never_left], {"acme": 749}, [answer(709, marker="m1")])
     assert again.differences == [] and len(again.never_left) == 1
+
+
+def test_a_line_is_paired_with_the_event_of_its_time_and_not_only_of_its_cost() -> None:
+    lines = [
+        MarkedLine(marker=f"m{at_s}", tenant_id="acme", model="gpt-6-luna", cost_nanousd=700, arrived_at_s=at_s)
+        for at_s in (1.0, 21.0)
+    ]
+    rows = [row("late", opened_at_s=20.5), row("cut", 650, estimated=1, opened_at_s=0.5)]
+    assert compare_system(lines, rows, {"acme": 1_350}, [answer(marker="m21.0")]).differences == []
+
+
+@pytest.mark.parametrize(("cost_nanousd", "differences"), [(1_000, 0), (699, 1)])
+def test_the_cost_of_a_failed_attempt_may_change_after_the_answer_has_left(cost_nanousd: int, differences: int) -> None:
+    failed = row("b", 0, request_id="e1", outcome="error")
+    line = MarkedLine(marker="m1", tenant_id="acme", model="gpt-6-luna", cost_nanousd=700)
+    result = compare_system([line], [row(), failed], {"acme": 700}, [answer(cost_nanousd, marker="m1")])
+    assert len(result.differences) == differences
 
 
 def test_a_schedule_is_the_same_for_the_same_seed_and_has_every_fault() -> None:
