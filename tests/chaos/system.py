@@ -44,7 +44,7 @@ Fault = Literal["backend away", "redeployed", "node lost", "stopped"]
 FAULTS: tuple[Fault, ...] = get_args(Fault)
 BETWEEN_S = (3.0, 9.0)
 REPLACED_TIMEOUT_S = 120.0
-WATCH_S = 130.0
+WATCH_S = 30.0
 """Longer than a better report of an estimated event is waited for."""
 SETTLE_TIMEOUT_S = 300.0
 
