@@ -95,6 +95,7 @@ def pair(
     """Return the event of each line by the line's place.
 
     Lines and events of equal cost and about one time come first, then those of equal cost, then estimates of any cost.
+    A line without a cost, of a refused call, has no event to be paired with.
     """
     by_model: dict[tuple[str, str], list[str]] = defaultdict(list)
     for event_id, event in events.items():
@@ -102,7 +103,7 @@ def pair(
             by_model[event.tenant_id, rows[event_id]["model"]].append(event_id)
     candidates = []
     for number, line in enumerate(lines):
-        for event_id in by_model[line.tenant_id, line.model]:
+        for event_id in by_model[line.tenant_id, line.model] if line.cost_nanousd else ():
             event = events[event_id]
             apart_s = abs(line.arrived_at_s - rows[event_id]["opened_at_s"])
             if event.cost_nanousd == line.cost_nanousd:

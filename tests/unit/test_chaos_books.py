@@ -118,7 +118,8 @@ def test_lines_without_our_event_ids_are_paired_by_cost_and_then_with_estimates(
 
     lines = [marked("m1", 700), marked("m2", 30), marked("m1", 0)]
     rows = [row("a", request_id="r1"), row("b", 40, estimated=1)]
-    result = compare_system(lines, rows, {"acme": 740}, [answer(marker="m1")])
+    free = row("c", 0, request_id="r3")
+    result = compare_system(lines, [*rows, free], {"acme": 740}, [answer(marker="m1")])
     assert result.differences == [] and result.never_left == []
     wrong = compare_system([*lines, marked("m3", 5)], rows, {"acme": 740}, [answer(701, marker="m1")])
     assert len(wrong.differences) == 2
