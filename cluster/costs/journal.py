@@ -2,6 +2,7 @@
 
 The interface of the other parts of the bill, all on the journal's thread and inside `transaction()` unless stated:
 
+- `preload(entries)`: reads what a batch will look up, in two statements. Nothing but speed depends on it.
 - `add_intent(intent, arrived_at_s, expires_at_s)`: False for a resend. `remove_intent` undoes it before the commit.
 - `settle(settlement, knowledge, booked_at_s)`: settles an open event; replaces the figures of an unsealed one whose
   knowledge is less; adds a signed correction event for a sealed one whose knowledge is less; else returns None.
@@ -97,7 +98,10 @@ class Journal:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Commit all changes of the block as one, or none of them when it raises."""
+        """Commit all changes of the block as one, or none of them when it raises.
+
+        Events that are opened and settled in it are written at its end, many by one statement.
+        """
         self._unused.clear()
         try:
             self._db.execute("BEGIN IMMEDIATE")

@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 from deployments.api.auth import Keys, RoomToken, Tokens
-from deployments.api.chat_messages import to_messages, to_options
-from deployments.api.chat_schemas import ChatRequest
+from deployments.api.chat.messages import to_messages, to_options
+from deployments.api.chat.schemas import ChatRequest
 from deployments.api.embedding_schemas import EmbeddingRequest, KnowledgeSearch
 from deployments.api.frame_schemas import FrameHeaders
 from deployments.gateway import attempts
