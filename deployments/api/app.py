@@ -15,12 +15,13 @@ from starlette.types import Receive, Scope, Send
 
 from deployments.api.response_headers import refused_rate
 from deployments.api.uploads import Uploads
-from routing.errors import BodyTimeout, RayroomError, TooLarge
+from routing.errors import BodyTimeout, Overloaded, RayroomError, TooLarge
 
 BODY_TIMEOUT_S = 20.0
 """A frame of 2 MB arrives in that time at less than 1 Mbit/s."""
 # Below the 4 MB that a Serve handle may carry between replicas.
 MAX_JSON_BYTES = 3_500_000
+CUT_UPLOAD = "The connection ended before the whole request had arrived; no vendor was called."
 _PLAIN_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 
 Endpoint = Callable[..., Awaitable[Response]]
@@ -109,8 +110,8 @@ class ApiApp(FastAPI):
         try:
             response = await self._respond(scope, receive)
         except ClientDisconnect:
-            # The client left in the middle of its upload: there is nobody to answer.
-            return
+            # Also reported where only a proxy lost the body; without a response the client would get a bare 500.
+            response = error_response(Overloaded(CUT_UPLOAD, retry_after_s=1.0))
         except Exception:
             await self._identified(error_response(RayroomError()), scope)(scope, receive, send)
             # The server logs the bug with its traceback.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
+from typing import cast
 
 import httpx
 import pytest
@@ -133,9 +135,11 @@ def uploader() -> ApiApp:
     return app
 
 
-async def test_a_client_that_leaves_during_its_upload_gets_no_answer_and_raises_no_error(uploader: ApiApp) -> None:
+async def test_an_upload_that_is_cut_gets_an_error_that_can_be_retried_and_raises_none(uploader: ApiApp) -> None:
     part: dict[str, object] = {"type": "http.request", "body": b"a", "more_body": True}
-    assert await sent(uploader, [part, {"type": "http.disconnect"}]) == []
+    start, body = await sent(uploader, [part, {"type": "http.disconnect"}])
+    assert start["status"] == 503
+    assert json.loads(cast(bytes, body["body"]))["error"]["code"] == "overloaded"
 
 
 async def test_a_body_that_never_ends_is_refused_at_its_deadline(
