@@ -70,7 +70,7 @@ def test_a_moving_pointer_does_not_delay_a_settled_edit() -> None:
 
 def test_continuous_typing_is_sent_after_eight_seconds_and_then_every_thirty() -> None:
     text = " ".join(prose(2, seed=5))
-    screens = [DESKTOP.with_changes(lines=(*DESKTOP.lines, text[: 2 * second])) for second in range(45)]
+    screens = [DESKTOP.with_changes(lines=(*DESKTOP.lines, text[: 3 * second // 2])) for second in range(43)]
     assert kept_seconds(decisions_for(screens))[:3] == [0, 9, 40]
 
 
