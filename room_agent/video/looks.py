@@ -24,7 +24,7 @@ SCENE_REST_S = 0.9
 MAX_WAIT_S = 8.0
 """An edit that never comes to rest is sent after this time."""
 SCENE_MAX_WAIT_S = 4.0
-MOTION_EVERY_S = 20.0
+MOTION_EVERY_S = 30.0
 """Regions that change in every sample are sent once in this time, and with every frame that is sent for a reason."""
 RESTLESS_S = 60.0
 """For this time after a region was sent without having come to rest, it waits as long as a moving one."""

@@ -5,9 +5,10 @@ import pytest
 
 from room_agent.frames.detector import ChangeDetector
 from room_agent.frames.i420 import Planes
-from room_agent.frames.verdict import Judgement, Verdict
+from room_agent.frames.noise import MANY_CELLS
+from room_agent.frames.verdict import Judgement, RegionKind, Verdict
 from tests.benchmarks.frames.codecs import half_size
-from tests.support.drawn_changes import RECOLOURED, Change
+from tests.support.drawn_changes import RECOLOURED, Change, Screen
 from tests.support.screens import (
     Desktop,
     brightened,
@@ -140,6 +141,13 @@ def test_a_changed_number_is_a_change(desktop: Desktop, count: str) -> None:
 def test_a_typed_line_beside_a_moved_pointer_is_a_change(desktop: Desktop) -> None:
     after = desktop.with_changes(lines=(*desktop.lines, "typed"), pointer=(1000, 600))
     assert judge(desktop.planes(), after.planes()).verdict is Verdict.CHANGED
+
+
+def test_two_far_parts_of_a_large_change_are_two_findings() -> None:
+    after = Screen().box((900, 60), (80, 40), (40, 104, 200)).text((60, 600), "a line typed below")
+    judgement = judge(Screen().planes(), after.planes())
+    assert judgement.cells > MANY_CELLS and len(judgement.findings) == 2
+    assert {finding.kind for finding in judgement.findings} == {RegionKind.CONTENT}
 
 
 def test_scrolling_is_a_change(desktop: Desktop) -> None:

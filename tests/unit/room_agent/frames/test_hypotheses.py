@@ -57,6 +57,30 @@ def test_a_caret_that_goes_on_blinking_is_never_due() -> None:
     assert is_due(hypotheses, finding(RegionKind.CARET, left=300), CARET_S, 198.0)
 
 
+def blinked(hypotheses: Hypotheses, found: Finding, seconds: range) -> list[RegionKind]:
+    """Show a finding in every other look, and return the kinds it was explained as."""
+    looks = (learned(hypotheses, float(second), *([] if second % 2 else [found]), changed=True) for second in seconds)
+    return [one.kind for look in looks for one in look]
+
+
+def test_a_small_place_that_comes_and_goes_is_learned_as_a_caret_until_it_stays() -> None:
+    hypotheses, smear = Hypotheses(), finding(RegionKind.CONTENT)
+    assert blinked(hypotheses, smear, range(9)) == [RegionKind.CONTENT] * 2 + [RegionKind.CARET] * 3
+    caret = finding(RegionKind.CARET)
+    assert not is_due(hypotheses, caret, CARET_S, 8.0 + CARET_S)
+    assert is_due(hypotheses, caret, CARET_S, 8.1 + CARET_S)
+
+
+def test_a_larger_place_that_comes_and_goes_is_content() -> None:
+    hypotheses = Hypotheses()
+    region = Region(top=100, bottom=104, left=100, right=120, cells=80, weight_luma=9_000)
+    word = Finding(kind=RegionKind.CONTENT, region=region)
+    assert blinked(hypotheses, word, range(20)) == [RegionKind.CONTENT] * 10
+    # A word that is typed where a caret blinked is larger than the caret.
+    blinked(hypotheses, finding(RegionKind.CONTENT), range(20, 40))
+    assert learned(hypotheses, 41.0, word, changed=True) == [word]
+
+
 def test_a_clock_that_ticks_within_a_minute_is_never_due() -> None:
     hypotheses, clock = Hypotheses(), finding(RegionKind.CLOCK, top=2)
     for second in range(0, 600, 60):
