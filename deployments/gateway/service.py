@@ -125,7 +125,8 @@ class Gateway:
 
     async def frame(self, admitted: AdmittedRequest, headers: FrameHeaders, frame: ReceivedFrame) -> RoutedAnswer:
         """Describe a frame."""
-        settings, billing = self.settings.vision, admitted.billing
+        settings = self.settings.vision
+        billing = replace(admitted.billing, participant=headers.participant)
         self._frames.check(billing.room, headers)
         decision = self._decide(self._vision, AUTO, score_frame(headers.features()), billing)
         routed = self._vision.request(billing, decision, (frame_message(frame, settings, headers.note()),))
