@@ -181,6 +181,16 @@ class RoomSession:
         if recording is not None:
             self.events.described.append(recording.add)
 
+    @property
+    def watches(self) -> bool:
+        """Return whether the room is open at the router, and a frame was seen if there is anything to see."""
+        return self._opened is not None and (self.counters.frames_seen > 0 or not self._has_screen())
+
+    def _has_screen(self) -> bool:
+        participants = self._room.remote_participants.values()
+        publications = (one for participant in participants for one in participant.track_publications.values())
+        return any(one.kind == rtc.TrackKind.KIND_VIDEO and not one.muted for one in publications)
+
     def start(self) -> None:
         """Follow the room from now on."""
         for event in _ROOM_EVENTS:

@@ -33,6 +33,21 @@ def serve(config: Annotated[Path, typer.Argument(help="The Serve configuration."
     os.execv(command, [command, "run", str(config)])
 
 
+def dispatch() -> None:
+    """Keep exactly one room agent in every room of a tenant, as long as this command runs.
+
+    It reads LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET, RAYROOM_AGENT_NAME, RAYROOM_DISPATCH_HOST and
+    RAYROOM_DISPATCH_PORT. Let LiveKit send its webhooks to /v1/livekit/webhook of that address, and set its URL as
+    RAYROOM_DISPATCH_URL at the workers; both make it faster.
+    """
+    import asyncio
+
+    from cluster.config.dispatch_settings import load_dispatch_settings
+    from cluster.dispatch.command import run_dispatch
+
+    asyncio.run(run_dispatch(load_dispatch_settings()))
+
+
 def config_check(file: Annotated[Path, typer.Argument(help="A Serve configuration.")] = Path(CONFIG)) -> None:
     """Check every key of a Serve configuration, rayroom's own and those that Ray ignores silently."""
     from cluster.app import check_models

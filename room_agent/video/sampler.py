@@ -20,8 +20,8 @@ from room_agent.video.received_frames import UnreadableFrame, UnreadableFrames, 
 from room_agent.video.uploader import FrameUploader
 from room_agent.video.view_encoder import ViewEncoder, with_parts
 
-MIN_SIDE_PX = 64
-"""Frames with a shorter side are skipped: LiveKit delivers one of 8x8 when a track ends."""
+END_FRAME_PX = 8
+"""LiveKit delivers a frame of 8x8 when a track ends, which is skipped."""
 CLOSE_TIMEOUT_S = 30.0
 
 
@@ -100,7 +100,7 @@ class TrackSampler:
         self._arrived = asyncio.Event()
         self._newest: rtc.VideoFrameEvent | None = None
         self._looked_at: rtc.VideoFrameEvent | None = None
-        self._kept: tuple[rtc.VideoFrameEvent, KeptFrame] | None = None
+        self._kept: KeptFrame | None = None
 
     async def run(self, track: rtc.Track) -> None:
         """Sample until the track ends, or until cancelled."""
@@ -118,22 +118,25 @@ class TrackSampler:
                 await stream.aclose()
 
     async def current_frame(self) -> KeptFrame | None:
-        """Return the picture as it is now, ready to send: for a question about the screen."""
+        """Return the picture as it is now, readable as a whole: for a question about the screen."""
         event = self._newest
         if event is None:
             return None
-        if self._kept is not None and self._kept[0] is event:
-            return self._kept[1]
         try:
             return await asyncio.to_thread(self._packed_now, event)
         except UnreadableFrame:
-            return None if self._kept is None else self._kept[1]
+            return self._kept
+
+    def frame_lost(self) -> None:
+        """Look at the track again, because its last kept frame was not described: a publisher may send no other."""
+        self._pipeline.gate.forget()
+        self._arrived.set()
 
     async def _read(self, stream: rtc.VideoStream) -> None:
         """Hold the newest frame until the track ends."""
         try:
             async for event in stream:
-                if min(event.frame.width, event.frame.height) >= MIN_SIDE_PX:
+                if max(event.frame.width, event.frame.height) > END_FRAME_PX:
                     self._newest = event
                     self._arrived.set()
         finally:
@@ -171,7 +174,7 @@ class TrackSampler:
             self._counters.frames_seen += not again
             self._counters.frames_repeated += not again
             return
-        self._kept = (event, frame)
+        self._kept = frame
         self._counters.frames_seen += 1
         self._counters.frames_kept += 1
         self._pipeline.uploader.offer(frame)
@@ -192,7 +195,7 @@ class TrackSampler:
             # Its description is used again, as a rule without a request.
             return self._whole(planes, decision)
         views = self._pipeline.views.choose(planes, decision.judgement)
-        # A question about the screen gets the whole, so it is not the small one that stands beside parts.
+        # A question may be about the whole, so it is not the small one that stands beside parts.
         whole = self._whole(planes, decision, None if views.crops else views.whole_px)
         return with_parts(whole, planes, views)
 
@@ -201,5 +204,6 @@ class TrackSampler:
         return pack_frame(planes, decision, track.sid, track.source, long_side_px, self._wall_clock())
 
     def _packed_now(self, event: rtc.VideoFrameEvent) -> KeptFrame:
-        judgement = Judgement(verdict=Verdict.SAME, why="asked for")
-        return self._whole(upright(event), GateDecision(keep=True, judgement=judgement))
+        planes, judgement = upright(event), Judgement(verdict=Verdict.SAME, why="asked for")
+        long_side_px = self._pipeline.views.question_long_side_px(planes)
+        return self._whole(planes, GateDecision(keep=True, judgement=judgement), long_side_px)

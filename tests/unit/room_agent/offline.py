@@ -159,13 +159,15 @@ class OfflineTrack:
         self.frames: asyncio.Queue[rtc.VideoFrameEvent | None] = asyncio.Queue(100)
         self.streams: list[OfflineStream] = []
 
-    def show(self, planes: Planes, rotation: int = rtc.VideoRotation.VIDEO_ROTATION_0) -> None:
-        self.receive(
-            rtc.VideoFrame(planes.width_px, planes.height_px, rtc.VideoBufferType.I420, packed(planes)), rotation
-        )
+    def show(self, planes: Planes, rotation: int = rtc.VideoRotation.VIDEO_ROTATION_0, timestamp_us: int = 0) -> None:
+        frame = rtc.VideoFrame(planes.width_px, planes.height_px, rtc.VideoBufferType.I420, packed(planes))
+        self.receive(frame, rotation, timestamp_us)
 
-    def receive(self, frame: rtc.VideoFrame, rotation: int = rtc.VideoRotation.VIDEO_ROTATION_0) -> None:
-        self.frames.put_nowait(rtc.VideoFrameEvent(frame=frame, timestamp_us=0, rotation=cast(Any, rotation)))
+    def receive(
+        self, frame: rtc.VideoFrame, rotation: int = rtc.VideoRotation.VIDEO_ROTATION_0, timestamp_us: int = 0
+    ) -> None:
+        event = rtc.VideoFrameEvent(frame=frame, timestamp_us=timestamp_us, rotation=cast(Any, rotation))
+        self.frames.put_nowait(event)
 
     def end(self) -> None:
         self.frames.put_nowait(None)

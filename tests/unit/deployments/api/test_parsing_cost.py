@@ -79,7 +79,6 @@ def calls_made(kind: type[BaseModel], value: Any) -> int:
         made += event == "call"
 
     # A collection in between would call the finalizers of other tests' objects, and they would be counted.
-    gc.collect()
     gc.disable()
     sys.setprofile(count)
     try:
