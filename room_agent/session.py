@@ -148,7 +148,9 @@ class RoomSpeech:
         stt_http, tts_http = metered_stt_session(self.usage), metered_tts_session(self.usage)
         self._http += [stt_http, tts_http]
         services = SttServices(stt_plugins(self._settings, stt_http), time.monotonic)
-        return services, SpeechOutput(tts_plugins(self._settings, tts_http), time.monotonic)
+        output = SpeechOutput(tts_plugins(self._settings, tts_http), time.monotonic)
+        output.on_speaking_for = self.usage.speak_for
+        return services, output
 
 
 class RoomSession:

@@ -183,13 +183,20 @@ class CommitLog:
                 return
 
     async def seal(self) -> int:
-        """Seal all settled events in slices; return the number of windows."""
-        while await self.run_on_journal_thread(self._journal.fill_windows) >= EVENTS_A_SLICE:
-            pass
-        sealed = 0
-        while (closed := await self.run_on_journal_thread(self._journal.close_windows)) >= WINDOWS_A_SLICE:
-            sealed += closed
-        return sealed + closed
+        """Seal all settled events in slices, each quarter of an hour apart; return the number of windows."""
+        sealed, left = 0, self._journal.unsealed_events
+        while True:
+            filled = EVENTS_A_SLICE
+            while filled >= EVENTS_A_SLICE:
+                filled = await self.run_on_journal_thread(self._journal.fill_windows)
+                left -= filled
+            closed = WINDOWS_A_SLICE
+            while closed >= WINDOWS_A_SLICE:
+                closed = await self.run_on_journal_thread(self._journal.close_windows)
+                sealed += closed
+            # Events that settled meanwhile may wait for the next call.
+            if left <= 0:
+                return sealed
 
     async def totals(self, tenant_id: str) -> TenantTotals:
         """Return a tenant's totals. Raises CostsUnavailable while the disk takes no commit: readiness depends on it."""

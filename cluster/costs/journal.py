@@ -9,6 +9,7 @@ The interface of the other parts of the bill, all on the journal's thread and in
 - `correct(correction, booked_at_s)`: adds a signed correction by hand, such as a refund; None if it is a repetition.
 - `expired(now_s, limit)`: the open intents past their expiry, for the caller to weigh and settle.
 - `fill_windows()` until it returns fewer events than a slice, then `close_windows()` likewise: one round of sealing.
+  Events of another quarter of an hour need another round; `unsealed_events` is the number that is left.
   Each call is a transaction of its own and holds the thread for less than 20 ms; let waiting commits in between.
 - `sending`: the state of each window's sending, the flusher's. `ledger`, `last_booked_s`: the state at the start.
 - `writable`, `probe()`: whether the last commit reached the disk, and a try of one.
@@ -203,8 +204,16 @@ class Journal:
         """Return the events that arrived after `since_s` and that no report of their call has settled."""
         return self._settled.estimated(since_s, until_s)
 
+    @property
+    def unsealed_events(self) -> int:
+        """Return the number of settled events that are in no window yet; any thread may call it."""
+        return self._settled.last_event - self._settled.sealed_event
+
     def fill_windows(self, limit: int = windows.EVENTS_A_SLICE) -> int:
-        """Commit one slice of sealing; return its number of events, less than `limit` when nothing is left."""
+        """Commit one slice of sealing; return its number of events.
+
+        It is less than `limit` when nothing is left, or when the windows have to be closed before the next events.
+        """
         if self._settled.sealed_event >= self._settled.last_event:
             return 0
         with self.transaction():

@@ -18,6 +18,7 @@ AccountKey = tuple[str, str]
 """A tenant's id and a room; the room is empty for the account of the tenant itself."""
 Limits = tuple[int | None, int | None, int | None]
 """The budgets in the order of KINDS."""
+NO_LIMITS: Limits = (None, None, None)
 
 
 @dataclass(slots=True)
@@ -30,8 +31,10 @@ class Account:
     month_nanousd: int = 0
     day_nanousd: int = 0
     reserved_nanousd: int = 0
-    limits: Limits = (None, None, None)
+    limits: Limits = NO_LIMITS
     """The tenant's budgets, as its last request had them."""
+    thresholds: tuple[float, ...] | None = None
+    """The shares of its budgets that raise an alert, as its last request had them; None for the ledger's."""
     alerted: set[tuple[str, float]] = field(default_factory=set)
     """The periods and thresholds that raised an alert, so that the table is not written for each event after it."""
     turned_in: int = -1
@@ -68,7 +71,6 @@ class Account:
 
 
 _NOTHING = Account()
-NO_LIMITS: Limits = (None, None, None)
 
 
 @dataclass(slots=True)
@@ -77,7 +79,7 @@ class Ledger:
 
     accounts: dict[AccountKey, Account] = field(default_factory=dict)
     thresholds: Sequence[float] = ()
-    """The shares of a budget that raise an alert."""
+    """The shares of a budget that raise an alert, of tenants without their own."""
     changed: set[AccountKey] = field(default_factory=set)
     """The accounts whose spend or calendar changed since they were last written. Reservations are not written: the
     open events hold them."""
@@ -101,12 +103,10 @@ class Ledger:
         """
         tenant, room = self._accounts(intent.tenant_id, intent.room, now_s, intent.time_zone)
         limits = (intent.budget_nanousd, intent.daily_budget_nanousd, intent.room_budget_nanousd)
-        if limits != NO_LIMITS:
+        # Speech that is spent already comes without a job and without budgets: it does not end them.
+        if limits != NO_LIMITS or intent.job_id is not None:
+            tenant.limits, tenant.thresholds = limits, intent.budget_alerts
             self._check(intent, tenant, room, limits, now_s)
-            tenant.limits = limits
-        elif intent.job_id is not None:
-            # Speech that is spent already comes without a job and without budgets: it does not end them.
-            tenant.limits = limits
         return _reserve(intent, tenant, room)
 
     def reserve_spent(self, intent: Intent, now_s: float) -> Spending:
@@ -121,7 +121,7 @@ class Ledger:
         if room is not tenant:
             room.add(settled, now_s)
             self.changed.add((settled.tenant_id, settled.room))
-        if self.thresholds:
+        if tenant.limits != NO_LIMITS:
             self._raise_alerts(settled.tenant_id, tenant, now_s)
         return _committed(tenant, room)
 
@@ -154,7 +154,6 @@ class Ledger:
         amounts = (committed.month_nanousd, committed.day_nanousd, committed.room_nanousd)
         for kind, limit, amount in zip(KINDS, limits, amounts, strict=True):
             if limit is not None and amount + intent.estimate_nanousd > limit:
-                tenant.limits = limits
                 self._raise_alerts(intent.tenant_id, tenant, now_s, refused=kind)
                 raise _exceeded(kind, limit, amount, intent, resets_at(now_s, kind, tenant.zone))
 
@@ -179,7 +178,7 @@ class Ledger:
         ended = kind == refused and spent_nanousd >= NEARLY_SPENT * limit_nanousd
         reached = max(spent_nanousd, limit_nanousd) if ended else spent_nanousd
         period = account.day[:7] if kind == "monthly" else account.day
-        for threshold in self.thresholds:
+        for threshold in self.thresholds if account.thresholds is None else account.thresholds:
             if reached < threshold * limit_nanousd or (period, threshold) in account.alerted:
                 continue
             account.alerted.add((period, threshold))

@@ -70,7 +70,8 @@ class EmbeddingService:
 
     async def search(self, admitted: AdmittedRequest, request: KnowledgeSearch) -> SearchResult:
         """Return the passages of the token's tenant for a question; raises ProviderError or BackendError."""
-        settings, billing = self._settings.knowledge, admitted.billing
+        settings = self._settings.knowledge
+        billing = replace(admitted.billing, participant=participant_of(request.user))
         deadline = Deadline.after(settings.timeout_s, time.monotonic())
         question = to_question(request, self._settings.vision.max_image_px)
         question = without_images(self._decide(AUTO), self._catalogue, question, self._today())

@@ -40,7 +40,7 @@ class BillingContext:
     job_id: str | None = None
     room_opened_at_s: float = 0.0
     participant: str = ""
-    """The identity of the person whose request it is; empty for nobody's, such as a frame."""
+    """The identity of the person whose request it is, such as the sharer of a screen; empty for nobody's."""
     request_id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
@@ -141,6 +141,7 @@ class Meter:
             daily_budget_nanousd=billing.tenant.daily_budget_nanousd,
             room_budget_nanousd=billing.tenant.room_budget_nanousd,
             time_zone=billing.tenant.time_zone,
+            budget_alerts=billing.tenant.budget_alerts,
             simulated=self.simulated(model),
             opened_at_s=now_s,
             lifetime_s=timeout_s + self._grace_s,

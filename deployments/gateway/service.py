@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 from deployments.api.auth import Keys, RoomToken, Tokens
-from deployments.api.chat_messages import to_messages, to_options
-from deployments.api.chat_schemas import ChatRequest
+from deployments.api.chat.messages import to_messages, to_options
+from deployments.api.chat.schemas import ChatRequest
 from deployments.api.embedding_schemas import EmbeddingRequest, KnowledgeSearch
 from deployments.api.frame_schemas import FrameHeaders
 from deployments.gateway import attempts
@@ -125,7 +125,8 @@ class Gateway:
 
     async def frame(self, admitted: AdmittedRequest, headers: FrameHeaders, frame: ReceivedFrame) -> RoutedAnswer:
         """Describe a frame."""
-        settings, billing = self.settings.vision, admitted.billing
+        settings = self.settings.vision
+        billing = replace(admitted.billing, participant=headers.participant)
         self._frames.check(billing.room, headers)
         decision = self._decide(self._vision, AUTO, score_frame(headers.features()), billing)
         routed = self._vision.request(billing, decision, (frame_message(frame, settings, headers.note()),))

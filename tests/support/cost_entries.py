@@ -114,10 +114,11 @@ def book(
 
 def seal(journal: Journal) -> tuple[FlushRow, ...]:
     """Seal all settled events; return the windows that are not sent."""
-    while journal.fill_windows():
-        pass
-    while journal.close_windows():
-        pass
+    while journal.unsealed_events:
+        while journal.fill_windows():
+            pass
+        while journal.close_windows():
+            pass
     return unsent(journal)
 
 

@@ -21,7 +21,7 @@ from cluster.costs.commit_log import CommitLog
 from cluster.costs.journal import Journal
 from cluster.rooms.registry import RoomRegistry
 from deployments.api.auth import Keys, RoomToken
-from deployments.api.chat_schemas import ChatRequest
+from deployments.api.chat.schemas import ChatRequest
 from deployments.common.settings import (
     EmbeddingsSettings,
     KnowledgeSettings,

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Mapping
 
 from cluster.costs.ledger import Account, AccountKey
+from cluster.costs.storage.schema import table_names
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS accounts (
@@ -18,6 +19,14 @@ _LOAD = "SELECT tenant_id, room, zone, day, month_nanousd, day_nanousd FROM acco
 _SAVE = """INSERT INTO accounts VALUES (?, ?, ?, ?, ?, ?, 0) ON CONFLICT DO UPDATE SET zone = excluded.zone,
     day = excluded.day, month_nanousd = excluded.month_nanousd, day_nanousd = excluded.day_nanousd"""
 _FORGET = "DELETE FROM accounts WHERE room != '' AND day < ?"
+
+
+def read_zone(db: sqlite3.Connection, tenant_id: str) -> str:
+    """Return the time zone that a tenant's last request had; empty for UTC, and in a file from before accounts."""
+    if "accounts" not in table_names(db):
+        return ""
+    row = db.execute("SELECT zone FROM accounts WHERE tenant_id = ? AND room = ''", (tenant_id,)).fetchone()
+    return "" if row is None else str(row[0])
 
 
 class AccountTable:

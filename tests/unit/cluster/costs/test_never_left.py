@@ -126,3 +126,14 @@ async def test_a_coverage_that_the_disk_refused_is_written_later(
     await commit_log.expire()
     saved = await commit_log.run_on_journal_thread(journal.coverage.load)
     assert saved is not None and saved.replicas == {"replica"}
+
+
+async def test_an_attempt_that_never_left_is_free_before_a_fault_twenty_seconds_later_could_hide_it(
+    commit_log: CommitLog, clock: ManualClock
+) -> None:
+    commit_log.replica_connected("replica")
+    await open_attempt(commit_log)
+    await commit_log.write([settlement(cost_nanousd=900, estimated=True, outcome=Outcome.ERROR)])
+    await run_until(commit_log, clock, clock.now_s + 20.0)
+    commit_log.lose_call_records()
+    assert (await commit_log.totals("acme")).settled_nanousd == 0

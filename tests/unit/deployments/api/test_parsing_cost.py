@@ -13,8 +13,8 @@ from pydantic import BaseModel, ValidationError
 
 from deployments.api import body as body_module
 from deployments.api.body import bad_input, parse_body
-from deployments.api.chat_body import check_chat
-from deployments.api.chat_schemas import ChatRequest
+from deployments.api.chat.body import check_chat
+from deployments.api.chat.schemas import ChatRequest
 from deployments.api.embedding_schemas import EmbeddingRequest
 from deployments.api.room_schemas import Heartbeat
 from routing.errors import BadInput

@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from cluster.costs.commit_log import CommitLog
 from cluster.costs.journal import Journal
 from cluster.costs.models import Knowledge
 from cluster.costs.storage.backup import SetAsideCosts, restore
 from cluster.costs.storage.journal_file import JournalUnusable
 from routing.errors import ConfigurationError
 from routing.models import FlushRow
-from tests.support.cost_entries import intent, settlement, unsent
+from tests.support.cost_entries import intent, month_spending, settlement, unsent
+from tests.support.cost_entries import spend as spend_at
+from tests.support.manual_clock import ManualClock
 
 
 def spend(journal: Journal, event_id: str, cost_nanousd: int) -> None:
@@ -59,6 +62,20 @@ def test_a_restored_journal_bills_no_cost_that_the_lost_one_has_billed(tmp_path:
     assert restored.expired(1_000.0) == []
     assert not any(one.reserved_nanousd for one in restored.ledger(1_000.0).accounts.values())
     restored.close()
+
+
+async def test_a_restored_journal_reserves_nothing_for_costs_that_were_open(tmp_path: Path) -> None:
+    clock = ManualClock(110.0)
+    lost = CommitLog(Journal(tmp_path / "lost.db"), clock)
+    await spend_at(lost, "settled", 1_000, budget_nanousd=5_000)
+    await lost.write([intent("open", estimate_nanousd=3_000, budget_nanousd=5_000)])
+    copy_online(lost._journal, tmp_path / "backup.db")
+    await lost.aclose()
+    restore(tmp_path / "backup.db", tmp_path / "journal.db")
+    restored = CommitLog(Journal(tmp_path / "journal.db"), clock)
+    (receipt,) = await restored.write([intent("next", estimate_nanousd=4_000, budget_nanousd=5_000)])
+    assert month_spending([receipt]) == [5_000]
+    await restored.aclose()
 
 
 def test_a_journal_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
