@@ -26,7 +26,7 @@ def knowledge_of_record(record: CallRecord) -> Knowledge:
 
 def plausible(report: Settlement | CallRecord) -> bool:
     """Return whether a report's figures can be true: one that cannot must not stop the commit of all others."""
-    figures = (report.cost_nanousd, *_units_of(report.usage))
+    figures: tuple[int, ...] = (report.cost_nanousd, *_units_of(report.usage))
     # Every settlement passes here, so its figures are not visited one by one.
     return _INTEGERS.issuperset(map(type, figures)) and min(figures) >= 0 and max(figures) <= MOST_NANOUSD
 
