@@ -34,6 +34,7 @@ _LIMIT_S = {
 }
 # A caret that was seen to blink keeps its place while it goes on blinking.
 _BLINKS_AGAIN_S = 25.0
+_BLINKS = 2
 _MINUTE_S, _MINUTE_TOLERANCE_S = 60.0, 2.5
 _TICKS = 3
 _PLACES = 3
@@ -50,6 +51,8 @@ class _Ticking:
     region: Region
     changed_s: tuple[float, ...]
     confirmed: bool = False
+    blinks: int = 0
+    """The changes of this place while nothing around it changed, as a letter that was typed does not."""
 
 
 @dataclass(slots=True)
@@ -76,6 +79,10 @@ class Hypotheses:
     def due(self, findings: Sequence[Finding], waiting_s: SinceOf, now_s: float) -> list[Finding]:
         """Return the findings that nothing bore out in time. `waiting_s` returns since when a region differs."""
         return [finding for finding in findings if self._is_due(finding, waiting_s, now_s)]
+
+    def has_caret(self, region: Region) -> bool:
+        """Return whether a caret was seen to blink in this place, at any time."""
+        return any(one.blinks >= _BLINKS and _is_in(one, region) for one in self._carets)
 
     def _is_due(self, finding: Finding, waiting_s: SinceOf, now_s: float) -> bool:
         limit_s = _LIMIT_S.get(finding.kind)
@@ -114,7 +121,8 @@ class Hypotheses:
             self.known_shapes = [*self.known_shapes, shape][-_MOST_SHAPES:]
 
     def _learn_carets(self, findings: Sequence[Finding], changed: Callable[[Region], bool], now_s: float) -> None:
-        self._carets = [_ticked(one, now_s) if changed(one.region) else one for one in self._carets]
+        content = [finding.region for finding in findings if finding.kind is RegionKind.CONTENT]
+        self._carets = [_blinked(one, content, now_s) if changed(one.region) else one for one in self._carets]
         for finding in findings:
             if finding.kind is RegionKind.CARET and not any(_is_at(one, finding) for one in self._carets):
                 self._carets.append(_Ticking(region=finding.region, changed_s=(now_s,)))
@@ -141,6 +149,12 @@ def _ticked(one: _Ticking, now_s: float) -> _Ticking:
     return replace(one, changed_s=changed_s, confirmed=one.confirmed or minutes)
 
 
+def _blinked(one: _Ticking, content: Sequence[Region], now_s: float) -> _Ticking:
+    """Return the caret's place after another change, which is a blink unless the content there changed too."""
+    blinks = one.blinks + (not any(region.overlaps(one.region) for region in content))
+    return replace(_ticked(one, now_s), blinks=blinks)
+
+
 def _is_alive(one: _Ticking, within_s: float, now_s: float) -> bool:
     """Return whether a place changed more than once, the last time within the given time."""
     return len(one.changed_s) > 1 and now_s - one.changed_s[-1] <= within_s
@@ -148,4 +162,8 @@ def _is_alive(one: _Ticking, within_s: float, now_s: float) -> bool:
 
 def _is_at(one: _Ticking, finding: Finding) -> bool:
     """Return whether a finding lies in the same place, within a cell: the last digit of a clock, or all of it."""
-    return one.region.overlaps(finding.region) and abs(one.region.top - finding.region.top) <= 2
+    return _is_in(one, finding.region)
+
+
+def _is_in(one: _Ticking, region: Region) -> bool:
+    return one.region.overlaps(region) and abs(one.region.top - region.top) <= 2

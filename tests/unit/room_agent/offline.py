@@ -159,9 +159,7 @@ class OfflineTrack:
         self.frames: asyncio.Queue[rtc.VideoFrameEvent | None] = asyncio.Queue(100)
         self.streams: list[OfflineStream] = []
 
-    def show(
-        self, planes: Planes, rotation: int = rtc.VideoRotation.VIDEO_ROTATION_0, timestamp_us: int = 0
-    ) -> None:
+    def show(self, planes: Planes, rotation: int = rtc.VideoRotation.VIDEO_ROTATION_0, timestamp_us: int = 0) -> None:
         frame = rtc.VideoFrame(planes.width_px, planes.height_px, rtc.VideoBufferType.I420, packed(planes))
         self.receive(frame, rotation, timestamp_us)
 
