@@ -61,7 +61,7 @@ class OfflineRouter:
         route = f"{method} {path}"
         self.requests.append(route)
         if route == "POST /v1/rooms":
-            opened: dict[str, Any] = {"expires_at": 0, "simulated": True, "limits": LIMITS}
+            opened: dict[str, Any] = {"expires_at": 0, "simulated": True, "limits": LIMITS, "takes_participants": True}
             return self._reply(self.open_statuses, opened | {"token": f"token-{self.opened}"})
         if route.endswith("/heartbeat"):
             heartbeat = json.loads(body)
