@@ -34,6 +34,7 @@ _LIMIT_S = {
 }
 # A caret that was seen to blink keeps its place while it goes on blinking.
 _BLINKS_AGAIN_S = 25.0
+_BLINKS = 2
 _MINUTE_S, _MINUTE_TOLERANCE_S = 60.0, 2.5
 _TICKS = 3
 # What came and went so often in one small place blinks, whatever its outline.
@@ -54,6 +55,8 @@ class _Ticking:
     region: Region
     changed_s: tuple[float, ...]
     confirmed: bool = False
+    blinks: int = 0
+    """The changes of this place while nothing around it changed, as a letter that was typed does not."""
     is_bar: bool = False
     """Whether it has the outline of a caret."""
     differs: bool = True
@@ -86,6 +89,10 @@ class Hypotheses:
     def due(self, findings: Sequence[Finding], waiting_s: SinceOf, now_s: float) -> list[Finding]:
         """Return the findings that nothing bore out in time. `waiting_s` returns since when a region differs."""
         return [finding for finding in findings if self._is_due(finding, waiting_s, now_s)]
+
+    def has_caret(self, region: Region) -> bool:
+        """Return whether a caret was seen to blink in this place, at any time."""
+        return any(one.blinks >= _BLINKS and _is_in(one, region) for one in self._carets)
 
     def _is_due(self, finding: Finding, waiting_s: SinceOf, now_s: float) -> bool:
         limit_s = _LIMIT_S.get(finding.kind)
@@ -163,7 +170,9 @@ def _ticked(one: _Ticking, now_s: float) -> _Ticking:
 def _turned(one: _Ticking, findings: Sequence[Finding], now_s: float) -> _Ticking:
     """Return the place after another change, in which a caret came or went."""
     differs = any(_is_at(one, finding) for finding in findings)
-    return replace(_ticked(one, now_s), differs=differs, turns=one.turns + (differs != one.differs))
+    alone = not any(finding.kind is RegionKind.CONTENT and finding.region.overlaps(one.region) for finding in findings)
+    turns, blinks = one.turns + (differs != one.differs), one.blinks + alone
+    return replace(_ticked(one, now_s), differs=differs, turns=turns, blinks=blinks)
 
 
 def _is_alive(one: _Ticking, within_s: float, now_s: float) -> bool:
@@ -173,7 +182,11 @@ def _is_alive(one: _Ticking, within_s: float, now_s: float) -> bool:
 
 def _is_at(one: _Ticking, finding: Finding) -> bool:
     """Return whether a finding lies in the same place, within a cell: the last digit of a clock, or all of it."""
-    return one.region.overlaps(finding.region) and abs(one.region.top - finding.region.top) <= 2
+    return _is_in(one, finding.region)
+
+
+def _is_in(one: _Ticking, region: Region) -> bool:
+    return one.region.overlaps(region) and abs(one.region.top - region.top) <= 2
 
 
 def _holds(one: _Ticking, finding: Finding) -> bool:

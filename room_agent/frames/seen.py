@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from room_agent.frames.detector import compare
 from room_agent.frames.noise import NoiseGate
 from room_agent.frames.picture import Picture
-from room_agent.frames.verdict import RegionKind
+from room_agent.frames.regions import Region
+from room_agent.frames.verdict import Finding, RegionKind
 
 MAX_PICTURES = 16
 MAX_BYTES = 48_000_000
@@ -16,7 +18,6 @@ MAX_BYTES = 48_000_000
 _SIMILAR_BITS = 8
 """Hashes of one picture with another pointer or caret differ by no more; those of two pages by 18 to 34."""
 
-# A caret that blinked is none of these: it may be a letter that was typed.
 _EQUAL = frozenset((RegionKind.POINTER, RegionKind.CLOCK, RegionKind.NOISE))
 
 
@@ -36,14 +37,20 @@ class SeenPictures:
     def __len__(self) -> int:
         return len(self._seen)
 
-    def find(self, picture: Picture, phash: int) -> int | None:
+    def find(self, picture: Picture, phash: int, has_caret: Callable[[Region], bool]) -> int | None:
         """Return the key of a kept picture that shows the same, or None.
 
-        The hash only finds candidates. The grid confirms them: one edited word is another picture.
+        The hash only finds candidates. The grid confirms them: one edited word is another picture, and so is one with
+        a caret where `has_caret` knows of none, as it may be a letter that was typed.
         """
+
+        def equal(finding: Finding) -> bool:
+            return finding.kind in _EQUAL or (finding.kind is RegionKind.CARET and has_caret(finding.region))
+
         for key, seen in reversed(self._seen.items()):
             same_size = seen.picture.luma.shape == picture.luma.shape
-            if same_size and (seen.phash ^ phash).bit_count() <= _SIMILAR_BITS and self._equal(seen.picture, picture):
+            similar = same_size and (seen.phash ^ phash).bit_count() <= _SIMILAR_BITS
+            if similar and all(map(equal, self._findings(seen.picture, picture))):
                 self._seen.move_to_end(key)
                 return key
         return None
@@ -56,7 +63,7 @@ class SeenPictures:
         ):
             self._seen.popitem(last=False)
 
-    def _equal(self, seen: Picture, picture: Picture) -> bool:
+    def _findings(self, seen: Picture, picture: Picture) -> tuple[Finding, ...]:
         if self._gate is None or self._gate.shape != picture.grid.shape:
             self._gate = NoiseGate(picture.grid.shape)
-        return all(finding.kind in _EQUAL for finding in compare(seen, picture, self._gate).findings)
+        return compare(seen, picture, self._gate).findings

@@ -159,7 +159,7 @@ class FrameGate:
         same_as = None
         # A change that nothing bore out in time looks like a repeat, and is none.
         if self._reuse and judgement.why != _NOT_BORNE_OUT:
-            same_as = self._seen.find(kept, hashed)
+            same_as = self._seen.find(kept, hashed, self._hypotheses.has_caret)
         if same_as is not None:
             judgement = replace(judgement, why="seen before")
         elif self._reuse:

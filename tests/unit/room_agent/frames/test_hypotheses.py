@@ -127,3 +127,14 @@ def test_a_pointer_that_moved_is_never_due() -> None:
     hypotheses, pointer = Hypotheses(), finding(RegionKind.POINTER, shape=SHAPE)
     learned(hypotheses, 0.0, pointer)
     assert not is_due(hypotheses, pointer, 1e6, 1e6)
+
+
+def test_a_caret_is_known_once_it_has_blinked_twice_and_a_letter_beside_other_changes_is_not() -> None:
+    hypotheses, caret, page = Hypotheses(), finding(RegionKind.CARET), finding(RegionKind.CONTENT)
+    learned(hypotheses, 0.0, caret)
+    for second in (1.0, 2.0, 3.0):
+        learned(hypotheses, second, page, changed=True)
+    assert not hypotheses.has_caret(caret.region)
+    for second in (4.0, 5.0):
+        learned(hypotheses, second, caret, changed=True)
+    assert hypotheses.has_caret(caret.region) and not hypotheses.has_caret(finding(RegionKind.CARET, left=300).region)
