@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import signal
 import sys
 
@@ -14,6 +15,7 @@ from room_agent.core.router_client import RouterClient
 from room_agent.core.router_transport import HttpTransport
 from room_agent.core.settings import AgentSettings, load_settings
 from room_agent.core.tasks import cancel
+from room_agent.host.process_tuning import tune_environment
 from room_agent.usage.journal import JournaledJob
 from room_agent.usage.recovery import UsageRecovery
 from room_agent.worker import build_server
@@ -78,6 +80,7 @@ def main() -> int:
     except ConfigurationError as error:
         print(error.message, file=sys.stderr)
         return 2
+    tune_environment(os.environ, settings.speech.voice)
     asyncio.run(run(build_server(settings), mode == "dev", settings))
     return 0
 

@@ -52,7 +52,8 @@ class AgentSettings(BaseSettings):
     )
     agent_keys: Annotated[str, Field(validation_alias="RAYROOM_AGENT_KEYS", min_length=16, repr=False)]
     agent_name: Annotated[str, Field(validation_alias="RAYROOM_AGENT_NAME", min_length=1)] = "rayroom"
-    max_rooms: Annotated[int, Field(validation_alias="RAYROOM_MAX_ROOMS", ge=1, le=1_000)] = 16
+    max_rooms: Annotated[int | None, Field(validation_alias="RAYROOM_MAX_ROOMS", ge=1, le=1_000)] = None
+    """The most rooms of this worker. By default it accepts rooms as long as its host has headroom."""
     max_tracks: Annotated[int, Field(validation_alias="RAYROOM_MAX_TRACKS", ge=1, le=16)] = 4
     record_dir: Annotated[Path | None, Field(validation_alias="RAYROOM_RECORD_DIR")] = None
     """The directory into which kept frames and their costs are written for inspection. Off by default."""

@@ -23,6 +23,7 @@ from room_agent.video.view_encoder import ViewEncoder, with_parts
 MIN_SIDE_PX = 64
 """Frames with a shorter side are skipped: LiveKit delivers one of 8x8 when a track ends."""
 CLOSE_TIMEOUT_S = 30.0
+LONGEST_SLEEP_S = 1.0
 
 
 class SampleClock:
@@ -110,7 +111,7 @@ class TrackSampler:
         try:
             while await self._has_frame(reading):
                 await self._sample()
-                await asyncio.sleep(max(0.0, self._samples.next_due_s(self._clock()) - self._clock()))
+                await self._until_due()
             await reading
         finally:
             await cancel({reading}, CLOSE_TIMEOUT_S)
@@ -154,6 +155,12 @@ class TrackSampler:
             await self._arrived.wait()
         return True
 
+    async def _until_due(self) -> None:
+        """Sleep until the next sample is due; a rate that rises meanwhile brings it forward."""
+        while (rest_s := self._samples.next_due_s(self._clock()) - self._clock()) > 0:
+            await asyncio.sleep(min(rest_s, LONGEST_SLEEP_S))
+            self._samples.fps = self._pipeline.rate.fps
+
     async def _sample(self) -> None:
         now_s, event = self._clock(), self._newest
         self._samples.fps = self._pipeline.rate.fps
@@ -170,6 +177,7 @@ class TrackSampler:
             # A second look at one frame is no second frame.
             self._counters.frames_seen += not again
             self._counters.frames_repeated += not again
+            self._pipeline.rate.repeated()
             return
         self._kept = (event, frame)
         self._counters.frames_seen += 1

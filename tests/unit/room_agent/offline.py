@@ -38,7 +38,7 @@ class OfflineRouter:
         self.open_statuses: deque[int] = deque()
         self.heartbeat_statuses: deque[int] = deque()
         self.frame_statuses: deque[int] = deque()
-        self.retry_after_s = "0"
+        self.retry_after_s: str | None = "0"
         self.answering = asyncio.Event()
         """Frames are answered while it is set."""
         self.answering.set()
@@ -78,7 +78,7 @@ class OfflineRouter:
 
     def _reply(self, statuses: deque[int], body: dict[str, Any]) -> RouterResponse:
         if statuses and (status := statuses.popleft()) != 200:
-            headers = {"retry-after": self.retry_after_s}
+            headers = {} if self.retry_after_s is None else {"retry-after": self.retry_after_s}
             return RouterResponse(status, headers, b'{"error": {"code": "scripted"}}')
         return RouterResponse(200, {}, json.dumps(body).encode())
 

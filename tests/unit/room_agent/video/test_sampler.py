@@ -168,10 +168,25 @@ async def test_a_sampler_sleeps_until_the_next_sample_is_due_and_closes_its_stre
 
 
 async def test_a_lowered_rate_takes_effect_at_the_next_frame(harness: SamplerHarness) -> None:
-    harness.show(Desktop().planes(), Desktop().planes())
+    harness.show(*[Desktop().planes()] * 4)
     harness.rate.slow_down()
     await harness.run()
-    assert harness.slept_s == [2.0, 2.0]
+    assert harness.counters.frames_seen == 2 and harness.slept_s == [1.0] * 4
+
+
+async def test_a_rate_that_rises_between_two_samples_brings_the_next_one_forward(harness: SamplerHarness) -> None:
+    harness.show(*[Desktop().planes()] * 4)
+    harness.rate.step = 2
+    harness.events.kept.append(lambda _: setattr(harness.rate, "step", 0))
+    await harness.run()
+    assert harness.counters.frames_seen == 4
+
+
+async def test_looks_at_a_still_screen_raise_the_rate(harness: SamplerHarness) -> None:
+    harness.show(*[Desktop().planes()] * 20)
+    harness.rate.step, harness.rate.well = 1, True
+    await harness.run()
+    assert harness.rate.fps == 1.0
 
 
 async def test_an_edit_that_is_drawn_once_is_sent_without_a_further_frame(harness: SamplerHarness) -> None:
