@@ -14,6 +14,7 @@ from room_agent.core.router_client import RouterClient
 from room_agent.core.router_errors import RouterError
 from room_agent.core.router_transport import HttpTransport, tls
 from room_agent.core.settings import AgentSettings, load_settings
+from room_agent.core.track_settings import TrackSettingsClient
 from room_agent.frames.encoder import encode
 from room_agent.frames.i420 import Planes
 from room_agent.host.admission import Admission
@@ -124,12 +125,14 @@ async def run_job(context: JobContext) -> None:
     job = JournaledJob(room=room, job_id=context.job.id, metadata=context.job.metadata)
     journal = _journal(settings, job) if settings.speech.voice else None
     speech = RoomSpeech(context.room, router, settings.router_url, settings.speech, journal)
-    session = RoomSession(context.room, router, settings.max_tracks, recording, speech)
+    track_settings = TrackSettingsClient(settings.track_settings_url)
+    session = RoomSession(context.room, router, settings.max_tracks, recording, speech, track_settings)
     context.proc.userdata[SESSION] = session
 
     async def leave(reason: str) -> None:
         await session.aclose()
         await transport.aclose()
+        await track_settings.aclose()
         log.info("room left", reason=reason, **session.counters.report())
 
     # Before connecting: a job that is shut down while it joins must close its room too.

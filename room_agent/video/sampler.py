@@ -98,6 +98,8 @@ class TrackSampler:
         self._samples = SampleClock(pipeline.rate.fps)
         self._unreadable = UnreadableFrames(pipeline.track.sid, counters)
         self._black = BlackScreen()
+        self.received = 0
+        """The frames received so far."""
         self._arrived = asyncio.Event()
         self._newest: rtc.VideoFrameEvent | None = None
         self._looked_at: rtc.VideoFrameEvent | None = None
@@ -134,6 +136,7 @@ class TrackSampler:
         """Hold the newest frame until the track ends."""
         try:
             async for event in stream:
+                self.received += 1
                 if min(event.frame.width, event.frame.height) >= MIN_SIDE_PX:
                     self._newest = event
                     self._arrived.set()

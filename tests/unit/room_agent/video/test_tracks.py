@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from room_agent.core.counters import Counters
 from room_agent.core.models import FrameDescribed, FrameKept, TrackEnded
 from room_agent.core.router_client import RoomLimits
+from room_agent.core.track_settings import TrackSettingsClient
 from room_agent.video.events import FrameEvents
 from room_agent.video.tracks import VideoTracks
 from tests.support.screens import Desktop
@@ -32,7 +33,7 @@ class TracksHarness:
         self.events.kept.append(self.kept.append)
         self.events.described.append(self.described.append)
         self.events.track_ended.append(self.ended.append)
-        self.tracks = VideoTracks(self.room.as_room, router.client, self.counters, self.events, max_tracks=2)
+        self.tracks = VideoTracks(self.room.as_room, router.client, self.counters, self.events, 2, TrackSettingsClient(None))
         self.ann = self.room.add("ann", "Ann Lee")
 
     def follow(self) -> int:
