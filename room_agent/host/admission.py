@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 STARTING_S = 60.0
 """An accepted job that has not started by then was assigned to another worker, or failed to start."""
 UNMEASURED_S = 15.0
-"""A job's use of the machine does not show in the measured one before it is this old."""
+"""The use of a job that runs for less than this time is not part of the measured use yet."""
 FULL_CPU, FULL_MEMORY = 0.8, 0.85
 """The shares of the cores and of the memory above which no further room is accepted."""
 FULL_LAG_S = 1.0
@@ -42,24 +42,27 @@ class Admission:
     """
 
     max_rooms: int | None = None
-    accepted_at_s: dict[str, float] = field(default_factory=dict)
+    starting: dict[str, float] = field(default_factory=dict)
+    """The accepted jobs that have not started, and the time of each acceptance."""
+    unmeasured: dict[str, float] = field(default_factory=dict)
+    """The jobs that started only just now, and the time at which each was first seen to run."""
 
     def admit(self, job_id: str, running: Collection[str], use: HostUse, now_s: float) -> bool:
         """Return whether the job fits, and count it if so. `running` holds the ids of the running jobs."""
-        self.accepted_at_s = {
-            job: at_s
-            for job, at_s in self.accepted_at_s.items()
-            if now_s - at_s < (UNMEASURED_S if job in running else STARTING_S)
+        started = {job: now_s for job in self.starting if job in running}
+        recent = started | {job: at_s for job, at_s in self.unmeasured.items() if job in running}
+        self.unmeasured = {job: at_s for job, at_s in recent.items() if now_s - at_s < UNMEASURED_S}
+        self.starting = {
+            job: at_s for job, at_s in self.starting.items() if job not in started and now_s - at_s < STARTING_S
         }
-        starting = sum(job not in running for job in self.accepted_at_s)
-        if self.max_rooms is not None and len(running) + starting >= self.max_rooms:
+        if self.max_rooms is not None and len(running) + len(self.starting) >= self.max_rooms:
             return False
-        if use.load(len(self.accepted_at_s) + 1) > 1.0:
+        if use.load(len(self.starting) + len(self.unmeasured) + 1) > 1.0:
             return False
-        self.accepted_at_s[job_id] = now_s
+        self.starting[job_id] = now_s
         return True
 
     def load(self, use: HostUse, running: int) -> float:
-        """Return the load that the SFU is told, at most 1; it prefers the worker with the lowest."""
+        """Return the load that is reported to the SFU, at most 1: it prefers the worker with the lowest."""
         counted = 0.0 if self.max_rooms is None else running / self.max_rooms
         return min(max(use.load(), counted), 1.0)

@@ -46,8 +46,9 @@ def test_rooms_that_run_are_counted_by_their_measured_use() -> None:
     admission = Admission()
     jobs = [f"job {number}" for number in range(16)]
     assert all(admission.admit(job, [], IDLE, now_s=0.0) for job in jobs)
-    assert not admission.admit("one more", jobs, IDLE, now_s=UNMEASURED_S - 1)
-    assert admission.admit("one more", jobs, IDLE, now_s=UNMEASURED_S)
+    assert not admission.admit("one more", jobs, IDLE, now_s=1.0)
+    assert not admission.admit("one more", jobs, IDLE, now_s=UNMEASURED_S)
+    assert admission.admit("one more", jobs, IDLE, now_s=UNMEASURED_S + 1.0)
 
 
 def test_the_load_for_the_server_is_that_of_the_scarcest_resource_or_of_the_limit() -> None:
