@@ -11,12 +11,12 @@ TIMEOUT_S = 2.0
 
 
 class TrackSettings(BaseModel):
-    """The frames wanted of one track. `fps` 0 is all of them; `key_frame` asks for one at once."""
+    """The frames wanted of one track: at least `fps` a second. `key_frame` asks for one at once."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     track_sid: str = Field(min_length=1, max_length=256)
-    fps: int = Field(ge=0, le=120)
+    fps: int = Field(ge=1, le=120)
     key_frame: bool = False
 
 

@@ -28,6 +28,8 @@ HTTP_TIMEOUT_S = 10.0
 MAX_MESSAGE_BYTES = 16_000_000
 """The server sends a room of thousands of participants as one message."""
 MAX_BODY_BYTES = 1_000_000
+DISABLED_S = 0.15
+"""livekit-server takes a tenth of a second to disable a track."""
 MAX_TRACKS = 4_096
 """The tracks that can be set, of all rooms of a worker; the ones subscribed first are forgotten first."""
 _FORWARDED = ("authorization", "user-agent", "content-type")
@@ -156,11 +158,14 @@ class SignalRelay:
         upstream = self._upstream.get(settings.track_sid)
         if upstream is None or upstream.closed:
             return web.Response(status=404)
-        for disabled in (True, False) if settings.key_frame else (False,):
-            message = UpdateTrackSettings(
-                track_sids=[settings.track_sid], disabled=disabled, quality=VideoQuality.HIGH, fps=settings.fps
-            )
+        message = UpdateTrackSettings(track_sids=[settings.track_sid], quality=VideoQuality.HIGH, fps=settings.fps)
+        if settings.key_frame:
+            # A track that is enabled again begins with one.
+            message.disabled = True
             await upstream.send_bytes(SignalRequest(track_setting=message).SerializeToString())
+            await asyncio.sleep(DISABLED_S)
+            message.disabled = False
+        await upstream.send_bytes(SignalRequest(track_setting=message).SerializeToString())
         return web.Response(status=204)
 
 

@@ -10,7 +10,8 @@ FAST_INTERVALS = 3
 """The intervals in a row that must be fast."""
 AGAIN_S = 30.0
 """A reduced rate is asked for again in this time: a reconnected SFU has forgotten it."""
-ALL = 0
+ALL = 120
+"""More than any publisher sends. Zero would be no request at all: livekit-server leaves the earlier one in force."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
