@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 
 import pytest
+from livekit import rtc
+
+from room_agent.video.newest_frame import NewestFrame
 
 TIMEOUT_S = 60.0
 # The first stream starts the native media runtime, which logs some twenty debug records.
@@ -48,3 +52,36 @@ def test_the_native_log_records_can_be_kept_out_of_python(mode: str, arrive: boo
     )
     assert result.returncode == 0, result.stderr
     assert (int(result.stdout) > 0) == arrive
+
+
+def i420(luma: int, size_px: int = 128) -> rtc.VideoFrame:
+    pixels = bytes([luma]) * size_px**2 + bytes([128]) * (size_px**2 // 2)
+    return rtc.VideoFrame(size_px, size_px, rtc.VideoBufferType.I420, pixels)
+
+
+async def wait_for_frames(stream: NewestFrame, count: int) -> None:
+    async with asyncio.timeout(TIMEOUT_S):
+        while stream.received < count:
+            await stream.next(stream.newest)
+
+
+async def test_the_newest_frame_of_a_track_is_held_and_copied_when_it_is_looked_at() -> None:
+    source = rtc.VideoSource(128, 128)
+    track = rtc.LocalVideoTrack.create_video_track("track", source)
+    stream, other = NewestFrame(track), NewestFrame(track)
+    for number in range(1, 6):
+        source.capture_frame(i420(40 * number))
+        await wait_for_frames(stream, number)
+    await wait_for_frames(other, 5)
+    seen = stream.newest
+    assert seen is not None and seen.frame is seen.frame
+    assert (seen.frame.width, seen.frame.height, seen.frame.data[0]) == (128, 128, 200)
+    # A frame of eight pixels, as at the end of a track, is no picture.
+    source.capture_frame(i420(100, size_px=8))
+    source.capture_frame(i420(60))
+    await wait_for_frames(stream, 6)
+    assert seen.frame.data[0] == 200
+    await stream.aclose()
+    assert stream.ended and not other.ended
+    await other.aclose()
+    await source.aclose()

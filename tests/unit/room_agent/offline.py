@@ -15,6 +15,7 @@ from livekit.rtc.room import EventTypes
 from room_agent.core.router_client import RouterClient
 from room_agent.core.router_transport import RouterResponse
 from room_agent.frames.i420 import Planes
+from room_agent.video.newest_frame import MIN_SIDE_PX
 from tests.support.screens import packed
 
 ROOM = "tenant_acme_standup"
@@ -157,7 +158,7 @@ class OfflineTrack:
 
     def __init__(self) -> None:
         self.frames: asyncio.Queue[rtc.VideoFrameEvent | None] = asyncio.Queue(100)
-        self.streams: list[OfflineStream] = []
+        self.streams: list[OfflineNewestFrame] = []
 
     def show(self, planes: Planes, rotation: int = rtc.VideoRotation.VIDEO_ROTATION_0) -> None:
         self.receive(
@@ -175,30 +176,35 @@ class OfflineTrack:
         return cast(rtc.Track, self)
 
 
-class OfflineStream:
-    """A replacement for `rtc.VideoStream`, which needs a track of the SFU."""
+class OfflineNewestFrame:
+    """A replacement for `NewestFrame`, which needs a track of the SFU."""
 
     def __init__(self, track: OfflineTrack) -> None:
         self._track = track
-        self.closed = False
+        self._newest: rtc.VideoFrameEvent | None = None
+        self.received = 0
+        self.ended = self.closed = False
         track.streams.append(self)
 
-    @classmethod
-    def from_track(cls, *, track: OfflineTrack, capacity: int) -> OfflineStream:
-        assert capacity == 1
-        return cls(track)
+    @property
+    def newest(self) -> rtc.VideoFrameEvent | None:
+        while not self._track.frames.empty():
+            self._add(self._track.frames.get_nowait())
+        return self._newest
 
-    def __aiter__(self) -> OfflineStream:
-        return self
-
-    async def __anext__(self) -> rtc.VideoFrameEvent:
-        event = await self._track.frames.get()
-        if event is None:
-            raise StopAsyncIteration
-        return event
+    async def next(self, seen: rtc.VideoFrameEvent | None) -> None:
+        while self.newest is seen and not self.ended:
+            self._add(await self._track.frames.get())
 
     async def aclose(self) -> None:
         self.closed = True
+
+    def _add(self, event: rtc.VideoFrameEvent | None) -> None:
+        if event is None:
+            self.ended = True
+        elif min(event.frame.width, event.frame.height) >= MIN_SIDE_PX:
+            self._newest = event
+            self.received += 1
 
 
 async def until(condition: Any) -> None:

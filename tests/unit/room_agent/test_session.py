@@ -24,7 +24,7 @@ from tests.unit.room_agent.offline import (
     OfflinePublication,
     OfflineRoom,
     OfflineRouter,
-    OfflineStream,
+    OfflineNewestFrame,
     until,
 )
 
@@ -39,7 +39,7 @@ class SessionHarness:
         self.session = RoomSession(self.room.as_room, router.client, max_tracks=2)
         self.slept_s: list[float] = []
         self.wake_ups = asyncio.Semaphore(0)
-        monkeypatch.setattr(rtc, "VideoStream", OfflineStream)
+        monkeypatch.setattr("room_agent.video.sampler.NewestFrame", OfflineNewestFrame)
         monkeypatch.setattr(asyncio, "sleep", self._sleep)
         # The jitter's upper end: waits are exact.
         monkeypatch.setattr(random, "uniform", lambda low, high: high)

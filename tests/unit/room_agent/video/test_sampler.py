@@ -21,7 +21,7 @@ from room_agent.video.sampler import SampleClock, TrackPipeline, TrackSampler
 from room_agent.video.uploader import FrameUploader
 from room_agent.video.view_encoder import ViewEncoder
 from tests.support.screens import Desktop, photo
-from tests.unit.room_agent.offline import Clock, OfflineRouter, OfflineStream, OfflineTrack, until
+from tests.unit.room_agent.offline import Clock, OfflineRouter, OfflineNewestFrame, OfflineTrack, until
 
 
 def sampled_times_s(clock: SampleClock, *times_s: float) -> list[float]:
@@ -116,7 +116,7 @@ class SamplerHarness:
         """The picture of each sample to come; None where the publisher sends no further frame."""
         self.rotation = rtc.VideoRotation.VIDEO_ROTATION_0
         self._yield = asyncio.sleep
-        monkeypatch.setattr(rtc, "VideoStream", OfflineStream)
+        monkeypatch.setattr("room_agent.video.sampler.NewestFrame", OfflineNewestFrame)
         monkeypatch.setattr(asyncio, "sleep", self._sleep)
 
     def show(self, *pictures: Planes | rtc.VideoFrame | None) -> None:

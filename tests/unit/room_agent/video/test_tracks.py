@@ -16,7 +16,7 @@ from room_agent.core.track_settings import TrackSettingsClient
 from room_agent.video.events import FrameEvents
 from room_agent.video.tracks import VideoTracks
 from tests.support.screens import Desktop
-from tests.unit.room_agent.offline import LIMITS, OfflinePublication, OfflineRoom, OfflineRouter, OfflineStream, until
+from tests.unit.room_agent.offline import LIMITS, OfflinePublication, OfflineRoom, OfflineRouter, OfflineNewestFrame, until
 
 CAMERA = rtc.TrackSource.SOURCE_CAMERA
 
@@ -48,7 +48,7 @@ class TracksHarness:
 
 @pytest.fixture
 async def harness(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TracksHarness]:
-    monkeypatch.setattr(rtc, "VideoStream", OfflineStream)
+    monkeypatch.setattr("room_agent.video.sampler.NewestFrame", OfflineNewestFrame)
     harness = TracksHarness(OfflineRouter())
     yield harness
     await harness.tracks.aclose()
