@@ -146,8 +146,11 @@ class SignalRelay:
             request = SignalRequest.FromString(data)
         except DecodeError:
             return
-        if request.HasField("subscription") and request.subscription.subscribe:
-            for sid in request.subscription.track_sids:
+        # After a short break the SDK resumes its session on another connection, and lists its tracks there.
+        is_resumed = request.HasField("sync_state")
+        subscription = request.sync_state.subscription if is_resumed else request.subscription
+        if subscription.subscribe:
+            for sid in subscription.track_sids:
                 self._upstream.pop(sid, None)
                 self._upstream[sid] = upstream
         while len(self._upstream) > MAX_TRACKS:

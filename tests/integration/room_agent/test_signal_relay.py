@@ -158,6 +158,19 @@ async def test_settings_for_a_room_that_was_left_are_refused(
     await client.aclose()
 
 
+async def test_a_resumed_session_takes_its_tracks_to_the_new_connection(
+    server: SignalServer, relay: SignalRelay, http: aiohttp.ClientSession
+) -> None:
+    client = TrackSettingsClient(relay.settings_url)
+    resumed = SignalRequest()
+    resumed.sync_state.subscription.CopyFrom(UpdateSubscription(track_sids=["TR_a"], subscribe=True))
+    async with http.ws_connect(f"{relay.url}/rtc/v1") as socket:
+        await socket.send_bytes(resumed.SerializeToString())
+        assert (await server.next_request()).HasField("sync_state")
+        assert await client.set(TrackSettings(track_sid="TR_a", fps=1))
+    await client.aclose()
+
+
 async def test_nobody_without_the_secret_can_set_a_track(relay: SignalRelay, http: aiohttp.ClientSession) -> None:
     body = TrackSettings(track_sid="TR_a", fps=1).model_dump_json()
     async with http.post(relay.url.replace("ws", "http") + "/settings", data=body) as response:
