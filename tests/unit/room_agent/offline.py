@@ -182,15 +182,19 @@ class OfflineNewestFrame:
     def __init__(self, track: OfflineTrack) -> None:
         self._track = track
         self._newest: rtc.VideoFrameEvent | None = None
-        self.received = 0
+        self._received = 0
         self.ended = self.closed = False
         track.streams.append(self)
 
     @property
     def newest(self) -> rtc.VideoFrameEvent | None:
-        while not self._track.frames.empty():
-            self._add(self._track.frames.get_nowait())
+        self._drain()
         return self._newest
+
+    @property
+    def received(self) -> int:
+        self._drain()
+        return self._received
 
     async def next(self, seen: rtc.VideoFrameEvent | None) -> None:
         while self.newest is seen and not self.ended:
@@ -199,12 +203,16 @@ class OfflineNewestFrame:
     async def aclose(self) -> None:
         self.closed = True
 
+    def _drain(self) -> None:
+        while not self._track.frames.empty():
+            self._add(self._track.frames.get_nowait())
+
     def _add(self, event: rtc.VideoFrameEvent | None) -> None:
         if event is None:
             self.ended = True
         elif min(event.frame.width, event.frame.height) >= MIN_SIDE_PX:
             self._newest = event
-            self.received += 1
+            self._received += 1
 
 
 async def until(condition: Any) -> None:
