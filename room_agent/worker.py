@@ -79,8 +79,8 @@ async def _answer_request(
         return
     running = {job.job.id for job in server.active_jobs}
     if not admission.admit(request.id, running, meter.use, time.monotonic()):
-        load = round(meter.use.load(), 2)
-        log.warning("job left to another worker", job=request.id, rooms=len(running), load=load)
+        loads = {name: round(load, 2) for name, load in meter.use.loads().items()}
+        log.warning("job left to another worker", job=request.id, rooms=len(running), **loads)
         await request.reject(terminate=False)
         return
     # The identity is unique a job: the SFU disconnects a participant when a second one joins with its identity.

@@ -29,9 +29,13 @@ class HostUse:
 
     def load(self, unmeasured_rooms: int = 0) -> float:
         """Return the load of the scarcest resource; at 1 the worker is full."""
+        return max(self.loads(unmeasured_rooms).values())
+
+    def loads(self, unmeasured_rooms: int = 0) -> dict[str, float]:
+        """Return the load of each resource by its name."""
         cpu = self.cpu + unmeasured_rooms * ROOM_CORES / self.cores
         memory = self.memory + unmeasured_rooms * ROOM_MB / self.memory_mb
-        return max(cpu / FULL_CPU, memory / FULL_MEMORY, self.lag_s / FULL_LAG_S)
+        return {"cpu": cpu / FULL_CPU, "memory": memory / FULL_MEMORY, "lag": self.lag_s / FULL_LAG_S}
 
 
 @dataclass(slots=True)
