@@ -156,7 +156,8 @@ async def run(modes: list[MeetingMode], settle_s: float, window_s: float) -> dic
         async with router.running():
             with ExitStack() as stack:
                 workers = await asyncio.to_thread(stack.enter_context, _workers(livekit, router))
-                await asyncio.sleep(settle_s)
+                # The idle processes are still being started.
+                await asyncio.sleep(3 * settle_s)
                 uses[""] = await measure(workers, window_s)
                 for number, mode in enumerate(modes):
                     print(mode.name, file=sys.stderr, flush=True)

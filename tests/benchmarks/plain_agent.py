@@ -7,6 +7,7 @@ with `images.encode`, as the video input of an AgentSession does while somebody 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 
 from livekit import rtc
@@ -43,7 +44,8 @@ async def _sample(track: rtc.Track) -> None:
 
 def main() -> None:
     """Run the worker until it is ended."""
-    server = AgentServer(host="127.0.0.1", port=0)
+    # Without the default limit of 0.7: on a loaded machine the worker would take no job.
+    server = AgentServer(host="127.0.0.1", port=0, load_threshold=math.inf)
     server.rtc_session(run_job, agent_name=AGENT_NAME)
     server.on("worker_registered", lambda *_: print(REGISTERED, flush=True))
     asyncio.run(server.run())
