@@ -67,9 +67,7 @@ def build_server(settings: AgentSettings) -> AgentServer:
     return server
 
 
-async def _answer_request(
-    request: JobRequest, server: AgentServer, admission: Admission, meter: HostMeter
-) -> None:
+async def _answer_request(request: JobRequest, server: AgentServer, admission: Admission, meter: HostMeter) -> None:
     """Accept a job if the tenants in its signed metadata and room name agree; a full worker leaves it to another."""
     try:
         check_metadata(parse_room(request.room.name), request.job.metadata)

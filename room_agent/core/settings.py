@@ -57,7 +57,9 @@ class AgentSettings(BaseSettings):
     max_rooms: Annotated[int | None, Field(validation_alias="RAYROOM_MAX_ROOMS", ge=1, le=1_000)] = None
     """The most rooms of this worker. By default it accepts rooms as long as its host has headroom."""
     max_tracks: Annotated[int, Field(validation_alias="RAYROOM_MAX_TRACKS", ge=1, le=16)] = 4
-    room_isolation: Annotated[Literal["process", "thread"], Field(validation_alias="RAYROOM_ROOM_ISOLATION")] = "process"
+    room_isolation: Annotated[Literal["process", "thread"], Field(validation_alias="RAYROOM_ROOM_ISOLATION")] = (
+        "process"
+    )
     """Whether each room has a process of its own. Threads need less memory, and a crash ends all rooms of the worker."""
     signal_relay: Annotated[Literal["on", "off"], Field(validation_alias="RAYROOM_SIGNAL_RELAY")] = "on"
     """Whether the worker connects through a relay of its own, which asks the SFU for fewer frames of a moving screen."""

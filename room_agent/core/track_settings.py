@@ -34,7 +34,10 @@ class TrackSettingsClient:
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None))
         try:
-            async with asyncio.timeout(TIMEOUT_S), self._session.post(self._url, data=settings.model_dump_json()) as response:
+            async with (
+                asyncio.timeout(TIMEOUT_S),
+                self._session.post(self._url, data=settings.model_dump_json()) as response,
+            ):
                 return response.status == 204
         except (aiohttp.ClientError, TimeoutError, OSError):
             return False

@@ -106,9 +106,7 @@ class SignalRelay:
         ):
             return web.Response(status=response.status, body=await response.read(), content_type=response.content_type)
 
-    async def _connect(
-        self, request: web.Request, upstream: aiohttp.ClientWebSocketResponse
-    ) -> web.WebSocketResponse:
+    async def _connect(self, request: web.Request, upstream: aiohttp.ClientWebSocketResponse) -> web.WebSocketResponse:
         downstream = web.WebSocketResponse(max_msg_size=MAX_MESSAGE_BYTES)
         await downstream.prepare(request)
         ways = {

@@ -33,6 +33,7 @@ from tests.benchmarks.machine import load_per_core, machine_is_busy
 from tests.support.livekit_server import ROOT, LiveKit, running_livekit
 from tests.support.meeting import dispatch
 from tests.support.scripted_router import ScriptedRouter
+from tests.support.stack import eventually
 
 RAYROOM, PLAIN = "rayroom", "plain livekit-agents"
 MODES = (
@@ -122,30 +123,25 @@ async def measure(workers: Workers, window_s: float) -> dict[str, TreeUse]:
     await asyncio.sleep(window_s)
     took_s = time.monotonic() - started_s
     shares = {name: 100 * (cpu_s(tree.pids) - before_s[name]) / took_s for name, tree in workers.items()}
-    return {
-        name: TreeUse(cpu_percent=shares[name], memory_mb=tree.unshared_mb()) for name, tree in workers.items()
-    }
+    return {name: TreeUse(cpu_percent=shares[name], memory_mb=tree.unshared_mb()) for name, tree in workers.items()}
 
 
 @asynccontextmanager
-async def _watched_room(
-    livekit: LiveKit, router: ScriptedRouter, room: str, mode: MeetingMode
-) -> AsyncIterator[None]:
+async def _watched_room(livekit: LiveKit, router: ScriptedRouter, room: str, mode: MeetingMode) -> AsyncIterator[None]:
     """Hold a meeting with both agents in it, and delete its room."""
     opened, frames = router.opened, len(router.frames)
     async with meeting(livekit, room, mode):
         await dispatch(livekit, room, {"tenant_id": "acme"}, RAYROOM)
         await dispatch(livekit, room, {}, plain_agent.AGENT_NAME)
-        async with asyncio.timeout(START_TIMEOUT_S):
-            while router.opened == opened or (mode.size_px is not None and len(router.frames) == frames):
-                await asyncio.sleep(0.1)
+        shares = mode.size_px is not None
+        await eventually(
+            lambda: router.opened > opened and (not shares or len(router.frames) > frames), START_TIMEOUT_S
+        )
         yield
         closed = router.closed
         async with api.LiveKitAPI(livekit.url, livekit.key, livekit.secret) as client:
             await client.room.delete_room(api.DeleteRoomRequest(room=room))
-        async with asyncio.timeout(LEAVE_TIMEOUT_S):
-            while router.closed == closed:
-                await asyncio.sleep(0.1)
+        await eventually(lambda: router.closed > closed, LEAVE_TIMEOUT_S)
 
 
 async def run(modes: list[MeetingMode], settle_s: float, window_s: float) -> dict[str, dict[str, TreeUse]]:

@@ -54,9 +54,7 @@ class Meeting:
                 await asyncio.sleep(0.1)
 
 
-async def dispatch(
-    livekit: LiveKit, room: str, metadata: dict[str, str] | str, agent_name: str = "rayroom"
-) -> None:
+async def dispatch(livekit: LiveKit, room: str, metadata: dict[str, str] | str, agent_name: str = "rayroom") -> None:
     """Dispatch an agent to `room`, as a backend does it."""
     text = metadata if isinstance(metadata, str) else json.dumps(metadata)
     async with asyncio.timeout(API_TIMEOUT_S), api.LiveKitAPI(livekit.url, livekit.key, livekit.secret) as api_client:

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from livekit import rtc
 from structlog.testing import capture_logs
 
 from room_agent.conversation.manager import ConversationManager
@@ -21,10 +20,10 @@ from room_agent.session import LAST_HEARTBEAT_EVERY_S, LONGEST_BACKOFF_S, TOPIC,
 from tests.support.screens import Desktop
 from tests.unit.room_agent.offline import (
     LIMITS,
+    OfflineNewestFrame,
     OfflinePublication,
     OfflineRoom,
     OfflineRouter,
-    OfflineNewestFrame,
     until,
 )
 

@@ -21,7 +21,7 @@ from room_agent.video.sampler import SampleClock, TrackPipeline, TrackSampler
 from room_agent.video.uploader import FrameUploader
 from room_agent.video.view_encoder import ViewEncoder
 from tests.support.screens import Desktop, photo
-from tests.unit.room_agent.offline import Clock, OfflineRouter, OfflineNewestFrame, OfflineTrack, until
+from tests.unit.room_agent.offline import Clock, OfflineNewestFrame, OfflineRouter, OfflineTrack, until
 
 
 def sampled_times_s(clock: SampleClock, *times_s: float) -> list[float]:

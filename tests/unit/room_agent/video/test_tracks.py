@@ -17,7 +17,14 @@ from room_agent.video.events import FrameEvents
 from room_agent.video.frame_rate import ALL
 from room_agent.video.tracks import VideoTracks
 from tests.support.screens import Desktop
-from tests.unit.room_agent.offline import LIMITS, OfflinePublication, OfflineRoom, OfflineRouter, OfflineNewestFrame, until
+from tests.unit.room_agent.offline import (
+    LIMITS,
+    OfflineNewestFrame,
+    OfflinePublication,
+    OfflineRoom,
+    OfflineRouter,
+    until,
+)
 
 CAMERA = rtc.TrackSource.SOURCE_CAMERA
 
