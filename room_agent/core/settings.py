@@ -60,9 +60,9 @@ class AgentSettings(BaseSettings):
     room_isolation: Annotated[Literal["process", "thread"], Field(validation_alias="RAYROOM_ROOM_ISOLATION")] = (
         "process"
     )
-    """Whether each room has a process of its own. Threads need less memory, and a crash ends all rooms of the worker."""
+    """Whether each room has a process of its own. Threads need less memory; a crash ends all rooms of the worker."""
     signal_relay: Annotated[Literal["on", "off"], Field(validation_alias="RAYROOM_SIGNAL_RELAY")] = "on"
-    """Whether the worker connects through a relay of its own, which asks the SFU for fewer frames of a moving screen."""
+    """Whether the worker connects through a relay of its own, which asks the SFU for fewer frames of moving screens."""
     track_settings_url: Annotated[str | None, Field(validation_alias=TRACK_SETTINGS_URL, repr=False)] = None
     """Set by the worker for its jobs, and by nobody else."""
     record_dir: Annotated[Path | None, Field(validation_alias="RAYROOM_RECORD_DIR")] = None
