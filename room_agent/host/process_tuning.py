@@ -34,10 +34,10 @@ def stop_native_logs() -> bool:
     """
     try:
         from livekit.rtc import _ffi_client
+        from livekit.rtc.version import __version__
 
         library = _ffi_client.FfiClient.instance._ffi_lib
-        version = _ffi_client.__version__.encode("ascii")
-        library.livekit_ffi_initialize(_ffi_client.ffi_event_callback, False, b"python", version)
+        library.livekit_ffi_initialize(_ffi_client.ffi_event_callback, False, b"python", __version__.encode("ascii"))
     except (ImportError, AttributeError) as error:
         log.warning("native log records not stopped", error=type(error).__name__)
         return False
