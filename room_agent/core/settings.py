@@ -61,8 +61,11 @@ class AgentSettings(BaseSettings):
         "process"
     )
     """Whether each room has a process of its own. Threads need less memory; a crash ends all rooms of the worker."""
-    signal_relay: Annotated[Literal["on", "off"], Field(validation_alias="RAYROOM_SIGNAL_RELAY")] = "on"
-    """Whether the worker connects through a relay of its own, which asks the SFU for fewer frames of moving screens."""
+    signal_relay: Annotated[Literal["on", "off"], Field(validation_alias="RAYROOM_SIGNAL_RELAY")] = "off"
+    """Whether the worker connects through a relay of its own, which asks the SFU for fewer frames of moving screens.
+
+    Off by default: a publisher that sends no frame at all once its screen rests leaves its last picture unseen.
+    """
     track_settings_url: Annotated[str | None, Field(validation_alias=TRACK_SETTINGS_URL, repr=False)] = None
     """Set by the worker for its jobs, and by nobody else."""
     record_dir: Annotated[Path | None, Field(validation_alias="RAYROOM_RECORD_DIR")] = None

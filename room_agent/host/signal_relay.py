@@ -80,7 +80,15 @@ class SignalRelay:
     async def _relay(self, request: web.Request) -> web.StreamResponse:
         assert self._session is not None
         headers = {name: request.headers[name] for name in _FORWARDED if name in request.headers}
-        target = self._server.joinpath(request.match_info["path"], encoded=True).with_query(request.query_string)
+        # Unchanged: what the SDK has encoded would not be the same after another decoding.
+        path = self._server.raw_path.rstrip("/") + request.rel_url.raw_path
+        target = URL.build(
+            scheme=self._server.scheme,
+            authority=self._server.raw_authority,
+            path=path,
+            query_string=request.rel_url.raw_query_string,
+            encoded=True,
+        )
         try:
             if not web.WebSocketResponse().can_prepare(request).ok:
                 return await self._pass_on(request, target, headers)

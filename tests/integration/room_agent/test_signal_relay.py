@@ -11,10 +11,14 @@ import pytest
 from aiohttp import web
 from livekit.protocol.rtc import SignalRequest, UpdateSubscription, UpdateTrackSettings
 
+from yarl import URL
+
 from room_agent.core.track_settings import TrackSettings, TrackSettingsClient
 from room_agent.host.signal_relay import SignalRelay
 
 TIMEOUT_S = 10.0
+QUERY = "join_request=a%2Bb%2F%3D&token=c-d_&auto=1"
+"""As the SDK encodes a message in base64."""
 
 
 class SignalServer:
@@ -91,14 +95,14 @@ async def test_messages_query_and_credentials_pass_unchanged(
     server: SignalServer, relay: SignalRelay, http: aiohttp.ClientSession
 ) -> None:
     headers = {"authorization": "Bearer token", "user-agent": "sdk"}
-    async with http.ws_connect(f"{relay.url}/rtc/v1?join_request=a%2Bb%3D&auto=1", headers=headers) as socket:
+    async with http.ws_connect(URL(f"{relay.url}/rtc/v1?{QUERY}", encoded=True), headers=headers) as socket:
         for sent in (b"\x00\xff", "text"):
             await (socket.send_bytes(sent) if isinstance(sent, bytes) else socket.send_str(sent))
         answers = [await socket.receive(), await socket.receive()]
     assert [answer.data for answer in answers] == ["0", b"1"]
     assert [server.messages.get_nowait() for _ in range(2)] == [b"\x00\xff", "text"]
     (request,) = server.requests
-    assert request.query_string == "join_request=a%2Bb%3D&auto=1"
+    assert request.rel_url.raw_query_string == QUERY
     assert request.headers["authorization"] == "Bearer token" and request.headers["user-agent"] == "sdk"
 
 

@@ -129,7 +129,7 @@ def test_rooms_with_speech_do_not_share_a_process(monkeypatch: pytest.MonkeyPatc
         ("wss://mine.livekit.cloud", "on", False),
     ],
 )
-def test_the_signal_relay_can_be_switched_off_and_is_never_used_at_livekit_cloud(
+def test_the_signal_relay_can_be_switched_on_and_is_never_used_at_livekit_cloud(
     url: str, relay: str, used: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LIVEKIT_URL", url)
