@@ -47,7 +47,7 @@ MODES = (
 GOALS_PERCENT = {"nobody shares": 0.35, "720p, 5 fps": 3.5, "1080p, 15 fps, simulcast": 2.0}
 SETTLE_S, WINDOW_S = 9.0, 20.0
 """The SFU needs up to 6 s until it sends fewer frames to a subscriber that asked for fewer."""
-START_TIMEOUT_S, LEAVE_TIMEOUT_S = 90.0, 20.0
+START_TIMEOUT_S, LEAVE_TIMEOUT_S = 240.0, 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
