@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-import threading
 import time
-from functools import cache
 
 import structlog
-from livekit.agents import AgentServer, AutoSubscribe, JobContext, JobExecutorType, JobProcess, JobRequest
+from livekit.agents import AgentServer, AutoSubscribe, JobContext, JobProcess, JobRequest
 
 from room_agent.core.router_client import RouterClient
 from room_agent.core.router_errors import RouterError
@@ -38,7 +36,6 @@ REGISTERED = "worker registered"
 SESSION = "session"
 # Ten seconds, the default, are not enough for several job processes that start at once on a small machine.
 INITIALIZE_TIMEOUT_S = 60.0
-_WARMING = threading.Lock()
 
 
 def build_server(settings: AgentSettings) -> AgentServer:
@@ -54,7 +51,6 @@ def build_server(settings: AgentSettings) -> AgentServer:
         load_fnc=lambda server: admission.load(meter.measure(), len(server.active_jobs)),
         # The admission decides on each job; the load only lets the SFU prefer the idlest worker.
         load_threshold=math.inf,
-        job_executor_type=JobExecutorType(settings.room_isolation),
         preload_modules=["room_agent.worker"],
         setup_fnc=warm_up,
     )
@@ -86,16 +82,7 @@ async def _answer_request(request: JobRequest, server: AgentServer, admission: A
 
 
 def warm_up(_: JobProcess) -> None:
-    """Import and set up everything that is built at its first use, while the process has no room yet.
-
-    Where rooms share a process this is called for each of them, and only the first call does anything.
-    """
-    with _WARMING:
-        _warm_up_process()
-
-
-@cache
-def _warm_up_process() -> None:
+    """Import and set up everything that is built at its first use, while the process has no room yet."""
     configure_logs()
     tls()
     asyncio.run(_warm_up_client())

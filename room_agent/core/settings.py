@@ -57,10 +57,6 @@ class AgentSettings(BaseSettings):
     max_rooms: Annotated[int | None, Field(validation_alias="RAYROOM_MAX_ROOMS", ge=1, le=1_000)] = None
     """The most rooms of this worker. By default it accepts rooms as long as its host has headroom."""
     max_tracks: Annotated[int, Field(validation_alias="RAYROOM_MAX_TRACKS", ge=1, le=16)] = 4
-    room_isolation: Annotated[Literal["process", "thread"], Field(validation_alias="RAYROOM_ROOM_ISOLATION")] = (
-        "process"
-    )
-    """Whether each room has a process of its own. Threads need less memory; a crash ends all rooms of the worker."""
     signal_relay: Annotated[Literal["on", "off"], Field(validation_alias="RAYROOM_SIGNAL_RELAY")] = "off"
     """Whether the worker connects through a relay of its own, which asks the SFU for fewer frames of moving screens.
 
@@ -157,9 +153,6 @@ def load_settings() -> AgentSettings:
         raise ConfigurationError("\n".join([*lines, hint]), wrong[0].where) from None
     if settings.speech.voice:
         settings = settings.model_copy(update={name: _key(name) for name in ("deepgram_key", "eleven_key")})
-        if settings.room_isolation == "thread":
-            message = "RAYROOM_ROOM_ISOLATION: a worker with RAYROOM_VOICE=on needs a process for each room."
-            raise ConfigurationError(message, "RAYROOM_ROOM_ISOLATION")
         _check_voice(settings.speech)
         _check_directory(settings.usage_dir)
     return settings

@@ -111,16 +111,6 @@ def test_the_first_of_several_agent_keys_is_used_and_none_is_shown(monkeypatch: 
     assert "first-key" not in repr(settings) and "livekit-secret" not in repr(settings)
 
 
-def test_rooms_with_speech_do_not_share_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAYROOM_ROOM_ISOLATION", "thread")
-    assert load_settings().room_isolation == "thread"
-    for name, value in (KEYS | {"RAYROOM_VOICE": "on"}).items():
-        monkeypatch.setenv(name, value)
-    with pytest.raises(ConfigurationError) as raised:
-        load_settings()
-    assert raised.value.param == "RAYROOM_ROOM_ISOLATION"
-
-
 @pytest.mark.parametrize(
     ("url", "relay", "used"),
     [
