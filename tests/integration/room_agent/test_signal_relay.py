@@ -10,7 +10,6 @@ import aiohttp
 import pytest
 from aiohttp import web
 from livekit.protocol.rtc import SignalRequest, UpdateSubscription, UpdateTrackSettings
-
 from yarl import URL
 
 from room_agent.core.track_settings import TrackSettings, TrackSettingsClient
