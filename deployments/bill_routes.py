@@ -28,9 +28,9 @@ class BillParameters(Body):
     tenant: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     """Only this tenant; all of them where it is absent."""
     since: _TIME | None = None
-    """The UTC day or time from which on costs count, such as 2026-11-01."""
+    """The day or time from which on costs count, such as 2026-11-01: of the tenant's time zone, or UTC for all."""
     until: _TIME | None = None
-    """The first UTC day or time whose costs count no more."""
+    """The first day or time whose costs count no more."""
     by: Annotated[tuple[Grouping, ...], Field(max_length=len(Grouping))] = (Grouping.MODEL,)
     """The groupings; the parameter may be given several times."""
     limit: Annotated[int, Field(ge=1, le=MAX_ROWS)] = 100
@@ -57,6 +57,7 @@ def add_bill(app: ApiApp, gateway: Gateway) -> None:
         return JSONResponse(
             {
                 "by": list(wanted.query.by),
+                "time_zone": page.time_zone or "UTC",
                 "rows": [asdict(row) | {"reported_nanousd": row.reported_nanousd} for row in page.rows],
                 "next_cursor": page.next_key and encode_cursor(page.next_key),
             }

@@ -9,8 +9,8 @@ from fastapi.responses import JSONResponse, StreamingResponse
 
 from deployments.api.app import ApiApp, BoundedRequest
 from deployments.api.body import read_body
-from deployments.api.chat_body import read_chat
-from deployments.api.chat_schemas import ChatRequest
+from deployments.api.chat.body import read_chat
+from deployments.api.chat.schemas import ChatRequest
 from deployments.api.embedding_schemas import EmbeddingRequest
 from deployments.api.json_schema import SchemaCheck
 from deployments.api.openapi.document import COSTLY, ROOM, operation

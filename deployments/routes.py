@@ -98,7 +98,7 @@ def _add_health(app: ApiApp, gateway: Gateway) -> None:
 
     @app.endpoint("GET", "/readyz", openapi_extra=operation(HealthStatus, (500, 503)))
     async def readyz(request: BoundedRequest) -> Response:
-        """Report that the cost journal answers too, and that each model deployment has had a replica."""
+        """Report that every shard of the cost journal answers too, and that each model deployment has had a replica."""
         await gateway.ready()
         return JSONResponse({"status": "ready"})
 

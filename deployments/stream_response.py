@@ -10,6 +10,7 @@ from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from deployments.api.response_headers import server_timing
+from deployments.common.streaming import end
 from deployments.gateway.models import RoutedAnswer
 from routing.errors import RayroomError
 from routing.models import Delta
@@ -37,11 +38,7 @@ class PendingStream:
 
     async def aclose(self) -> None:
         """Cancel the wait for the first piece, and close the stream."""
-        self._first.cancel()
-        await asyncio.wait({self._first})
-        if not self._first.cancelled():
-            # Retrieved, or asyncio would log it.
-            self._first.exception()
+        await end(self._first)
         await self.pieces.aclose()
 
 
@@ -74,11 +71,21 @@ class EventStream(StreamingResponse):
         return cls(pending, first, writer)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the events until they end or the client leaves.
+
+        Starlette's own way to do both takes a task group of anyio, at a seventh of the router's CPU time for a stream.
+        """
+        sending = asyncio.ensure_future(self.stream_response(send))
+        leaving = asyncio.ensure_future(self.listen_for_disconnect(receive))
         try:
-            await super().__call__(scope, receive, send)
+            await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
         finally:
+            await end(leaving)
+            await end(sending)
             # The client may leave before the events are begun, and then nothing else closes the pieces.
             await self._pending.aclose()
+        if not sending.cancelled():
+            sending.result()
 
 
 async def _events(pending: PendingStream, first: Piece | None, writer: EventWriter) -> AsyncIterator[bytes]:

@@ -16,16 +16,18 @@ from room_agent.core.router_client import RouterClient
 from room_agent.core.router_transport import HttpTransport
 from room_agent.core.settings import TRACK_SETTINGS_URL, AgentSettings, load_settings
 from room_agent.core.tasks import cancel
+from room_agent.heartbeat_sender import HeartbeatSender
 from room_agent.host.process_tuning import tune_environment
 from room_agent.host.signal_relay import SignalRelay
 from room_agent.usage.journal import JournaledJob
 from room_agent.usage.recovery import UsageRecovery
-from room_agent.worker import build_server
+from room_agent.worker import build_server, running_jobs
 from routing.errors import ConfigurationError
 from routing.process import configure_logs
 
 # Longer than the ten seconds that a job process may take for its shutdown callbacks.
-CLOSE_TIMEOUT_S = 30.0
+CLOSE_TIMEOUT_S = 12.0
+LAST_HEARTBEAT_S = 1.0
 
 log = structlog.get_logger()
 
@@ -50,17 +52,34 @@ async def _run(server: AgentServer, devmode: bool, settings: AgentSettings, stop
     transport = HttpTransport(settings.router_url)
     recovery = UsageRecovery(settings.usage_dir, lambda job: _router_for(job, transport, settings.agent_key))
     recovering = asyncio.create_task(recovery.run(), name="usage recovery") if settings.speech.voice else None
+    heartbeats = _heartbeats(server, settings)
+    beating = asyncio.create_task(heartbeats.run(), name="heartbeats") if heartbeats is not None else None
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     stop.clear()
     if not running.done():
+        if heartbeats is not None:
+            # `rayroom dispatch` sends a successor into each of the rooms.
+            heartbeats.draining = True
         await _drain(server, stop, settings.drain_s)
+    if heartbeats is not None and beating is not None:
+        heartbeats.stopped = True
+        await asyncio.wait({beating}, timeout=LAST_HEARTBEAT_S)
+        await cancel({beating}, LAST_HEARTBEAT_S)
     if recovering is not None:
         await cancel({recovering}, CLOSE_TIMEOUT_S)
     await transport.aclose()
     # Raises the error that ended the worker, if one did.
     await running
+
+
+def _heartbeats(server: AgentServer, settings: AgentSettings) -> HeartbeatSender | None:
+    """Return the worker's heartbeats, or None without `RAYROOM_DISPATCH_URL`."""
+    if not settings.dispatch_url:
+        return None
+    key, secret = settings.livekit_api_key, settings.livekit_api_secret
+    return HeartbeatSender(settings.dispatch_url, key, secret, lambda: running_jobs(server))
 
 
 def _router_for(job: JournaledJob, transport: HttpTransport, agent_key: str) -> RouterClient:

@@ -149,7 +149,9 @@ class RoomSpeech:
         stt_http, tts_http = metered_stt_session(self.usage), metered_tts_session(self.usage)
         self._http += [stt_http, tts_http]
         services = SttServices(stt_plugins(self._settings, stt_http), time.monotonic)
-        return services, SpeechOutput(tts_plugins(self._settings, tts_http), time.monotonic)
+        output = SpeechOutput(tts_plugins(self._settings, tts_http), time.monotonic)
+        output.on_speaking_for = self.usage.speak_for
+        return services, output
 
 
 class RoomSession:
@@ -183,6 +185,16 @@ class RoomSession:
         self.events.described.append(self._publish_description)
         if recording is not None:
             self.events.described.append(recording.add)
+
+    @property
+    def watches(self) -> bool:
+        """Return whether the room is open at the router, and a frame was seen if there is anything to see."""
+        return self._opened is not None and (self.counters.frames_seen > 0 or not self._has_screen())
+
+    def _has_screen(self) -> bool:
+        participants = self._room.remote_participants.values()
+        publications = (one for participant in participants for one in participant.track_publications.values())
+        return any(one.kind == rtc.TrackKind.KIND_VIDEO and not one.muted for one in publications)
 
     def start(self) -> None:
         """Follow the room from now on."""

@@ -8,13 +8,16 @@ import math
 import time
 
 import structlog
+from livekit import rtc
 from livekit.agents import AgentServer, AutoSubscribe, JobContext, JobProcess, JobRequest
 
+from room_agent.core.agents import DISPATCH_ATTRIBUTE, REPLACES_ATTRIBUTE
 from room_agent.core.router_client import RouterClient
 from room_agent.core.router_errors import RouterError
 from room_agent.core.router_transport import HttpTransport, tls
 from room_agent.core.settings import AgentSettings, load_settings
 from room_agent.core.track_settings import TrackSettingsClient
+from room_agent.core.worker_heartbeat import WorkerJob
 from room_agent.frames.encoder import encode
 from room_agent.frames.i420 import Planes
 from room_agent.host.admission import Admission
@@ -22,6 +25,7 @@ from room_agent.host.host_use import HostMeter
 from room_agent.host.process_tuning import stop_native_logs
 from room_agent.log_redaction import redact_logs
 from room_agent.session import RoomSession, RoomSpeech
+from room_agent.succession import Succession, announce_watching
 from room_agent.usage.journal import JournaledJob, UsageJournal
 from room_agent.video.frame_gate import FrameGate
 from room_agent.video.recorder import FrameRecorder
@@ -33,6 +37,8 @@ log = structlog.get_logger()
 
 REGISTERED = "worker registered"
 """The log event of a worker that the SFU may offer rooms to. The start of a whole stack waits for it."""
+SID_TIMEOUT_S = 2.0
+"""The SFU may send a room's id a little after the room was joined."""
 SESSION = "session"
 # Ten seconds, the default, are not enough for several job processes that start at once on a small machine.
 INITIALIZE_TIMEOUT_S = 60.0
@@ -77,8 +83,16 @@ async def _answer_request(request: JobRequest, server: AgentServer, admission: A
         log.warning("job left to another worker", job=request.id, rooms=len(running), **loads)
         await request.reject(terminate=False)
         return
+    attributes = {DISPATCH_ATTRIBUTE: request.job.dispatch_id}
+    if replaces := request.job.attributes.get(REPLACES_ATTRIBUTE):
+        attributes[REPLACES_ATTRIBUTE] = replaces
     # The identity is unique a job: the SFU disconnects a participant when a second one joins with its identity.
-    await request.accept(name="rayroom", identity=f"rayroom-{request.id}")
+    await request.accept(name="rayroom", identity=f"rayroom-{request.id}", attributes=attributes)
+
+
+def running_jobs(server: AgentServer) -> list[WorkerJob]:
+    """Return the jobs of the worker that have a process."""
+    return [WorkerJob(room=job.job.room.name, identity=job.accept_arguments.identity) for job in server.active_jobs]
 
 
 def warm_up(_: JobProcess) -> None:
@@ -138,7 +152,26 @@ async def run_job(context: JobContext) -> None:
     # Video tracks are subscribed one by one, by `VideoTracks`. Without voice no audio is sent, decoded or buffered.
     heard = AutoSubscribe.AUDIO_ONLY if settings.speech.voice else AutoSubscribe.SUBSCRIBE_NONE
     await context.connect(auto_subscribe=heard)
+    # Before the room is opened at the router: an agent that is not needed costs nothing.
+    if await _closed_meanwhile(context):
+        context.shutdown("room closed while the agent started")
+        return
+    if not Succession(context.room, context.shutdown).stays():
+        return
     session.start()
+    await announce_watching(context.room, lambda: session.watches)
+
+
+async def _closed_meanwhile(context: JobContext) -> bool:
+    """Return whether the room was closed since the dispatch: joining opened an empty one of the same name."""
+    others = context.room.remote_participants.values()
+    if any(one.kind != rtc.ParticipantKind.PARTICIPANT_KIND_AGENT for one in others):
+        return False
+    try:
+        async with asyncio.timeout(SID_TIMEOUT_S):
+            return await context.room.sid != context.job.room.sid
+    except TimeoutError:
+        return False
 
 
 def _journal(settings: AgentSettings, job: JournaledJob) -> UsageJournal | None:

@@ -105,8 +105,12 @@ class Capabilities(BaseModel):
         return self.options is None or option in self.options
 
 
+LOW_PX_PER_TOKEN = 500
+"""An image of low detail keeps its small text with so few pixels a token: a frame of 1024x576 has 527 at 1,120."""
+
+
 class FixedTokens(BaseModel):
-    """The same number of tokens for every image."""
+    """The same number of tokens for every image, or for every image of a detail."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -117,7 +121,13 @@ class FixedTokens(BaseModel):
 
     def count(self, width_px: int, height_px: int, detail: Detail = "auto") -> int:
         """Return the input tokens of an image of this size."""
-        return self.low if detail == "low" and self.low is not None else self.tokens
+        return self.low if self.low is not None and self.is_low(width_px, height_px, detail) else self.tokens
+
+    def is_low(self, width_px: int, height_px: int, detail: Detail) -> bool:
+        """Return whether an image is to be sent in low detail: as it says so, or as it is small enough to lose none."""
+        if self.low is None or detail == "high":
+            return False
+        return detail == "low" or 0 < width_px * height_px <= LOW_PX_PER_TOKEN * self.low
 
 
 class PatchTokens(BaseModel):

@@ -35,6 +35,8 @@ class Tenant:
     """The most that each of its rooms may spend in a day."""
     time_zone: str = ""
     """The IANA name of the zone in which its days and months begin; UTC if empty."""
+    budget_alerts: tuple[float, ...] | None = None
+    """The shares of a daily or monthly budget that raise an alert; None for those of the configuration."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,11 +209,13 @@ class Intent:
     request_id: str = ""
     """The request that the attempt belongs to, as the response's header names it."""
     participant: str = ""
-    """The identity of the participant who asked; empty where nobody did, as for a frame."""
+    """The identity of the participant whose request it was; empty where it was nobody's."""
     daily_budget_nanousd: int | None = None
     room_budget_nanousd: int | None = None
     time_zone: str = ""
     """The tenant's, by which its days and months begin."""
+    budget_alerts: tuple[float, ...] | None = None
+    """The tenant's own; None for those of the configuration."""
     witnessed: bool = False
     """A model replica writes a CallRecord of this attempt, so that one without any record never left the cluster."""
 

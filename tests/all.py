@@ -35,7 +35,7 @@ def _but(files: tuple[str, ...]) -> tuple[str, ...]:
 
 
 SIMULATED = _files("acceptance", "demo", "load", "one_dollar", "one_frame", "wrong_tenant")
-LIVE = _files("acceptance", "pixels_to_sound", "router", "voice_bill")
+LIVE = _files("acceptance", "pixels_to_sound", "router", "slow_uploads", "voice_bill")
 COMMANDS = _files("integration/cluster", "check", "emulate", "load", "report_in_a_browser")
 # A test that timed out on a machine with four busy processes a core runs once more, with its first traceback printed.
 # Any other failure, a wrong bill above all, is final.
@@ -46,11 +46,11 @@ LANES: tuple[tuple[Step, ...], ...] = (
     (
         ("pytest", *ONCE_MORE, *SIMULATED),
         ("pytest", "-m", "not injections", "tests/unit", "tests/contract"),
-        ("pytest", *COMMANDS),
     ),
     (
         ("pytest", *ONCE_MORE, *LIVE),
         ("pytest", *ONCE_MORE, "tests/acceptance", *_but((*SIMULATED, *LIVE))),
+        ("pytest", *COMMANDS),
     ),
     (("pytest", "-m", "not matrix", "tests/integration", *_but(COMMANDS)), ("mypy",)),
 )

@@ -100,8 +100,8 @@ class Aggregator:
             webhook=connect_webhook(costs.alert_webhook, os.environ),
             clock=self._clock,
         )
-        archiver = Archiver(self._commit_log, self._journal, self._clock, costs.retain_months)
-        timers = (self._sealer, self._flusher, self._alerts, archiver)
+        self._archiver = Archiver(self._commit_log, self._journal, self._clock, costs.retain_months)
+        timers = (self._sealer, self._flusher, self._alerts, self._archiver)
         self._loops = [loop.create_task(timer.run()) for timer in timers]
         self._loops.append(loop.create_task(self._show_metrics()))
         self._server = TransportServer(self._commit_log.write, self._commit_log)
@@ -188,7 +188,8 @@ class Aggregator:
         """Return the figures that tell an operator how the bill stands, by name."""
         counts = await self._commit_log.run_on_journal_thread(self._journal.sending.counts)
         alerts = {"unsent_alerts": await self._alerts.unsent(), "given_up_alerts": self._alerts.given_up}
-        return {**await self._commit_log.metrics(), **asdict(counts), **alerts, "seal_failures": self._sealer.failures}
+        failures = {"seal_failures": self._sealer.failures, "archive_failures": self._archiver.failures}
+        return {**await self._commit_log.metrics(), **asdict(counts), **alerts, **failures}
 
     async def _show_metrics(self) -> None:
         metrics = CostMetrics(self._shard)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,7 +14,15 @@ from aiohttp import ClientError
 
 from cluster.aggregator.handle import AggregatorHandle
 from cluster.aggregator.messages import pack_records
-from cluster.aggregator.transport import CALL_RECORDS, RECORDS_EVERY_S, ClientConnection, connect
+from cluster.aggregator.transport import (
+    CALL_RECORDS,
+    CONTENT_HEADER,
+    KEPT_HEADER,
+    RECORDS_EVERY_S,
+    REPLICA_HEADER,
+    ClientConnection,
+    connect,
+)
 from cluster.costs.storage.shard_files import shard_of
 from routing.errors import CostsUnavailable
 from routing.models import CallRecord
@@ -61,6 +71,9 @@ class CallRecordOutbox:
         self._fresh: list[CallRecord] = []
         self._connection: ClientConnection | None = None
         self._running: asyncio.Task[None] | None = None
+        self._replica_id = uuid.uuid4().hex
+        self._dropped_at_s = -math.inf
+        """When the newest record was added that had to be dropped."""
         self.dropped = 0
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -87,7 +100,8 @@ class CallRecordOutbox:
             del self._kept[next(iter(self._kept))]
         if len(self._kept) > MAX_KEPT:
             self.dropped += 1
-            del self._kept[next(iter(self._kept))]
+            oldest = next(iter(self._kept))
+            self._dropped_at_s = self._kept.pop(oldest)[1]
 
     def _send_fresh(self) -> None:
         fresh, self._fresh = self._fresh, []
@@ -107,7 +121,7 @@ class CallRecordOutbox:
         while True:
             try:
                 address = await self._aggregator.call("address")
-                connection = await connect(address, CALL_RECORDS)
+                connection = await connect(address, self._headers())
             except (OSError, ClientError, TimeoutError) as error:
                 failures += 1
                 log.warning(
@@ -121,12 +135,16 @@ class CallRecordOutbox:
                 await self._stream(connection)
             await asyncio.sleep(backoff_s(failures, FIRST_BACKOFF_S, MAX_BACKOFF_S))
 
+    def _headers(self) -> dict[str, str]:
+        kept_s = min(KEPT_S, self._clock() - self._dropped_at_s)
+        return {CONTENT_HEADER: CALL_RECORDS, REPLICA_HEADER: self._replica_id, KEPT_HEADER: f"{kept_s:.3f}"}
+
     async def _stream(self, connection: ClientConnection) -> None:
-        """Send every kept record, then each new one, until the connection ends."""
+        """Send every kept record and an empty message, then each new record, until the connection ends."""
         self._connection = connection
         ended = asyncio.create_task(connection.ended())
         try:
-            for message in self._kept_in_messages():
+            for message in [*self._kept_in_messages(), []]:
                 self._send(connection, message)
             while self._connection is connection and not ended.done():
                 await asyncio.wait({ended}, timeout=RECORDS_EVERY_S)

@@ -116,6 +116,8 @@ class _RowCodec(Generic[R]):
                 del values[name]
             if "usage" in values:
                 values["usage"] = _usage(values["usage"])
+            if values.get("budget_alerts") is not None:
+                values["budget_alerts"] = tuple(values["budget_alerts"])
             if "outcome" in values:
                 values["outcome"] = Outcome(values["outcome"])
             return kind(**values)

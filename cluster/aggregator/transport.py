@@ -11,7 +11,7 @@ import asyncio
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -37,6 +37,9 @@ WIRE_VERSION_HEADER = "Rayroom-Wire-Version"
 CONTENT_HEADER = "Rayroom-Content"
 CALL_RECORDS = "call-records"
 """The content of a model replica's connection; any other carries entries."""
+REPLICA_HEADER = "Rayroom-Replica"
+KEPT_HEADER = "Rayroom-Kept-Seconds"
+"""The id of a model replica's process, and how far back the records reach that it sends first on a connection."""
 CONNECT_TIMEOUT_S = 2.0
 CLOSE_TIMEOUT_S = 1.0
 FIRST_RETRY_S = 10.0
@@ -163,13 +166,13 @@ class ClientConnection:
         await close_in_time(self.session)
 
 
-async def connect(address: TransportAddress, content: str = "entries") -> ClientConnection:
+async def connect(address: TransportAddress, headers: Mapping[str, str] | None = None) -> ClientConnection:
     """Connect with the secret; raises OSError or ClientError."""
     session = ClientSession(
         headers={
             AUTHORIZATION: address.secret,
             WIRE_VERSION_HEADER: str(WIRE_VERSION),
-            CONTENT_HEADER: content,
+            **(headers or {}),
         }
     )
     try:

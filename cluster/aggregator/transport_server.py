@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+import math
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 import structlog
@@ -29,7 +30,9 @@ from cluster.aggregator.transport import (
     CALL_RECORDS,
     CLOSE_TIMEOUT_S,
     CONTENT_HEADER,
+    KEPT_HEADER,
     MAX_MESSAGE_BYTES,
+    REPLICA_HEADER,
     WIRE_VERSION_HEADER,
     TransportAddress,
     Write,
@@ -43,6 +46,7 @@ from routing.models import CallRecord
 log = structlog.get_logger()
 
 SECRET_BYTES = 32
+MAX_ID_CHARS = 64
 HANDSHAKE_TIMEOUT_S = 5.0
 REPLY_TIMEOUT_S = 5.0
 """A client that does not read its reply for this long is disconnected."""
@@ -55,11 +59,13 @@ _silent = logging.Logger("cost transport", logging.CRITICAL + 1)
 class CallRecordIntake(Protocol):
     """The receiver of the model replicas' call records."""
 
-    def replica_connected(self) -> None: ...
+    def replica_connected(self, replica_id: str) -> None: ...
 
     def add_call_records(self, records: Iterable[CallRecord]) -> None: ...
 
-    def replica_disconnected(self, *, records_lost: bool) -> None: ...
+    def replica_complete(self, replica_id: str, kept_s: float) -> None: ...
+
+    def replica_disconnected(self, replica_id: str, *, records_lost: bool) -> None: ...
 
 
 class TransportServer:
@@ -109,7 +115,7 @@ class TransportServer:
         self._connections.add(connection)
         try:
             if self._records is not None and request.headers.get(CONTENT_HEADER) == CALL_RECORDS:
-                await _receive_records(connection, self._records)
+                await _receive_records(connection, request.headers, self._records)
             else:
                 await self._reply(connection)
         except Exception as error:
@@ -137,19 +143,37 @@ class TransportServer:
             return pack_refusal(refusal)
 
 
-async def _receive_records(connection: web.WebSocketResponse, records: CallRecordIntake) -> None:
+async def _receive_records(
+    connection: web.WebSocketResponse, headers: Mapping[str, str], records: CallRecordIntake
+) -> None:
     """Hand on the call records of one model replica until its connection ends."""
-    records.replica_connected()
-    heard_at_s = time.monotonic()
+    # A replica of an older version names neither: no other connection is taken for its return.
+    replica_id = headers.get(REPLICA_HEADER, "")[:MAX_ID_CHARS] or secrets.token_hex(16)
+    kept_s = _seconds(headers.get(KEPT_HEADER, ""))
+    records.replica_connected(replica_id)
+    received_at_s, resent = time.monotonic(), False
     try:
         async for message in connection:
             if message.type is not WSMsgType.BINARY:
                 raise BadMessage("a message is not binary or too long")
-            heard_at_s = time.monotonic()
-            records.add_call_records(unpack_records(message.data))
+            received_at_s, received = time.monotonic(), unpack_records(message.data)
+            records.add_call_records(received)
+            if not received and not resent:
+                # The first empty message follows all records that the replica kept.
+                resent = True
+                records.replica_complete(replica_id, kept_s)
     finally:
         # A killed replica's last records arrive before its connection ends; an unreachable one is silent for long.
-        records.replica_disconnected(records_lost=time.monotonic() - heard_at_s > RECORDS_SILENT_S)
+        records_lost = time.monotonic() - received_at_s > RECORDS_SILENT_S
+        records.replica_disconnected(replica_id, records_lost=records_lost)
+
+
+def _seconds(header: str) -> float:
+    try:
+        seconds = float(header)
+    except ValueError:
+        return 0.0
+    return seconds if 0.0 <= seconds < math.inf else 0.0
 
 
 def _log_end(error: Exception) -> None:

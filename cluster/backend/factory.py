@@ -75,6 +75,7 @@ def _local_tenants(settings: BackendSettings) -> tuple[Tenant, ...]:
             daily_budget_nanousd=_nanousd(tenant.daily_budget_usd),
             room_budget_nanousd=_nanousd(tenant.room_budget_usd),
             time_zone=tenant.time_zone,
+            budget_alerts=tenant.budget_alerts,
         )
         for tenant_id, tenant in settings.local_tenants.items()
     )

@@ -6,10 +6,17 @@ import datetime as dt
 import math
 from typing import Any
 
+import structlog
+
 from cluster.costs.models import NANOUSD_PER_USD
 from routing.billing.budgets import known_zone
 from routing.errors import BackendRefused
 from routing.models import FlushRow, Tenant
+
+MAX_BUDGET_ALERTS = 20
+"""The thresholds of one tenant: each settlement compares its spend with all of them."""
+
+log = structlog.get_logger()
 
 
 def cost_event(row: FlushRow) -> dict[str, Any]:
@@ -58,6 +65,7 @@ def to_tenant(tenant_id: str, data: Any) -> Tenant:
         daily_budget_nanousd=_amount(data, "dailyBudgetUsd"),
         room_budget_nanousd=_amount(data, "roomBudgetUsd"),
         time_zone=_time_zone(data.get("timeZone")),
+        budget_alerts=_budget_alerts(tenant_id, data.get("budgetAlerts")),
     )
 
 
@@ -95,6 +103,32 @@ def _time_zone(value: Any) -> str:
     if isinstance(value, str) and known_zone(value):
         return value
     raise BackendRefused("tenants.getById: timeZone must be null or the name of an IANA time zone.")
+
+
+def _budget_alerts(tenant_id: str, value: Any) -> tuple[float, ...] | None:
+    """Return a tenant's own thresholds without the wrong ones, which are logged: no call is refused for an alert.
+
+    None stands for those of the configuration, and is returned where no threshold is right. An empty list is none.
+    """
+    if value is None:
+        return None
+    listed = value if isinstance(value, list) else []
+    shares = {share for share in map(_share, listed[:MAX_BUDGET_ALERTS]) if share is not None}
+    wrong = [one for one in listed if _share(one) is None] if isinstance(value, list) else [value]
+    if wrong or len(listed) > MAX_BUDGET_ALERTS:
+        allowed = f"budgetAlerts: a list of up to {MAX_BUDGET_ALERTS} numbers above 0 and at most 1"
+        shown = [repr(one)[:40] for one in wrong[:MAX_BUDGET_ALERTS]]
+        log.warning("budget alerts ignored", tenant=tenant_id, wrong=shown, values=len(listed), allowed=allowed)
+    return tuple(sorted(shares)) if shares or value == [] else None
+
+
+def _share(value: Any) -> float | None:
+    """Return a share above 0 and at most 1, or None. superjson sends a decimal as a string of digits."""
+    try:
+        share = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        share = math.nan
+    return share if 0 < share <= 1 else None
 
 
 def _iso(at_s: float) -> str:

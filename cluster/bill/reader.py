@@ -6,7 +6,14 @@ import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
 
-from cluster.costs.journal_reader import FOR_EVER_S, EventSum, read_day_costs, read_tenants, sum_events
+from cluster.costs.journal_reader import (
+    FOR_EVER_S,
+    EventSum,
+    read_day_costs,
+    read_tenants,
+    read_time_zone,
+    sum_events,
+)
 from routing.billing.bill import BillPage, BillQuery, BillRow, Key
 
 DAY_S = 86_400
@@ -21,14 +28,18 @@ def read_bill(
 ) -> BillPage:
     """Return the rows of a bill, at most `limit` of them, from the first one past the key `after`.
 
-    Blocks on files. Raises sqlite3.Error for a file that is no journal, and when `stopped` returns True.
+    The days of one tenant are those of its time zone. Blocks on files. Raises sqlite3.Error for a file that is no
+    journal, and when `stopped` returns True.
     """
+    zone = time_zone(journal, query)
+    since_s, until_s = span_s(query, zone)
     sums = sum_events(
         journal,
-        query.columns,
+        ["local_day" if name == "day" else name for name in query.columns],
         tenant_id=query.tenant_id,
-        since_s=query.since_s,
-        until_s=_until_s(query),
+        since_s=since_s,
+        until_s=until_s,
+        zone=zone,
         after=after,
         limit=None if limit is None else limit + 1,
         stopped=stopped,
@@ -39,14 +50,26 @@ def read_bill(
         rows=tuple(_row(query, one) for one in page),
         next_key=page[-1].key if len(sums) > len(page) else None,
         tenant_known=known,
+        time_zone=zone,
     )
 
 
+def time_zone(journal: Path, query: BillQuery) -> str:
+    """Return the time zone in which the days of a bill begin; empty for UTC."""
+    return "" if query.tenant_id is None else read_time_zone(journal, query.tenant_id)
+
+
+def span_s(query: BillQuery, zone: str) -> tuple[float, float]:
+    """Return the UNIX times at which a bill begins and ends."""
+    until_s = query.until_s(zone)
+    return query.since_s(zone), FOR_EVER_S if until_s is None else until_s
+
+
 def read_deleted_nanousd(journal: Path, query: BillQuery) -> int:
-    """Return the costs of the query's whole days whose events are kept no more, since their month files are gone."""
+    """Return the costs of the query's whole UTC days whose events are kept no more: their month files are gone."""
     booked = read_day_costs(journal, query.tenant_id)
-    first, end = -(-query.since_s // DAY_S), _until_s(query) // DAY_S
-    days = {day: cost for day, cost in booked.items() if first <= day < end}
+    since_s, until_s = span_s(query, time_zone(journal, query))
+    days = {day: cost for day, cost in booked.items() if -(-since_s // DAY_S) <= day < until_s // DAY_S}
     if not days:
         return 0
     since_s, until_s = float(min(days) * DAY_S), float((max(days) + 1) * DAY_S)
@@ -57,12 +80,8 @@ def read_deleted_nanousd(journal: Path, query: BillQuery) -> int:
 
 
 def day_text(day: int) -> str:
-    """Return a UTC day that is counted from 1970 as an ISO date."""
+    """Return a day that is counted from 1970 as an ISO date."""
     return (dt.date(1970, 1, 1) + dt.timedelta(days=day)).isoformat()
-
-
-def _until_s(query: BillQuery) -> float:
-    return FOR_EVER_S if query.until_s is None else query.until_s
 
 
 def _row(query: BillQuery, one: EventSum) -> BillRow:

@@ -6,7 +6,7 @@ import json
 import sqlite3
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -17,12 +17,12 @@ from rich.table import Table
 
 from cluster.bill.formats import bill_csv, cloud_event, costs_csv, iso_time, row_values
 from cluster.bill.money import dollars
-from cluster.bill.reader import read_bill, read_deleted_nanousd
+from cluster.bill.reader import read_bill, read_deleted_nanousd, span_s, time_zone
 from cluster.check.terminal import cell, labelled, plain
 from cluster.config.settings import AppSettings
 from cluster.config.validate import check_file
-from cluster.costs.journal_reader import FOR_EVER_S, read_booked_events, read_open_intents, read_tenants
-from routing.billing.bill import BillQuery, BillRow, Grouping, parse_query
+from cluster.costs.journal_reader import read_booked_events, read_open_intents, read_tenants
+from routing.billing.bill import BillPage, BillQuery, Grouping, parse_query
 from routing.errors import ConfigurationError
 
 app = typer.Typer(help="Show and export the bill.")
@@ -31,8 +31,8 @@ _SHOWN_TENANTS = 20
 
 Config = Annotated[Path, typer.Option(help="The Serve configuration that names the journal.")]
 Tenant = Annotated[str | None, typer.Option(help="Only this tenant.")]
-Since = Annotated[str | None, typer.Option(help="From this UTC day or time on, such as 2026-11-01.")]
-Until = Annotated[str | None, typer.Option(help="Up to the beginning of this UTC day, or up to this time.")]
+Since = Annotated[str | None, typer.Option(help="From this day or time on, such as 2026-11-01.")]
+Until = Annotated[str | None, typer.Option(help="Up to the beginning of this day, or up to this time.")]
 CONFIG = Path("serve_config.yaml")
 
 
@@ -56,8 +56,9 @@ def bill(
 ) -> None:
     """Add up the costs of the journal and of its month files, each where and when it was booked.
 
-    Costs that were booked as estimates and corrections of earlier costs are shown apart; both are part of the cost. Run
-    it on the head node; it works beside a running aggregator. The exit status is 1 for an unknown tenant.
+    Costs that were booked as estimates and corrections of earlier costs are shown apart; both are part of the cost. The
+    days of one tenant are those of its time zone; without a tenant they are UTC. Run it on the head node; it works
+    beside a running aggregator. The exit status is 1 for an unknown tenant.
     """
     if context.invoked_subcommand is not None:
         return
@@ -65,16 +66,16 @@ def bill(
     journal = Path(settings.costs.journal_path)
     try:
         _check_tenant(journal, settings, tenant)
-        rows = read_bill(journal, query).rows
+        page = read_bill(journal, query)
         deleted_nanousd, open_intents = read_deleted_nanousd(journal, query), read_open_intents(journal)
     except sqlite3.Error as error:
         raise unreadable(journal, error) from None
     if as_json:
-        print(json.dumps(_document(query, rows, deleted_nanousd), indent=2))
+        print(json.dumps(_document(query, page, deleted_nanousd), indent=2))
     elif as_csv:
-        _print_lines(bill_csv(query, rows))
+        _print_lines(bill_csv(query, page.rows))
     else:
-        _show(query, rows, open_intents, Console() if sys.stdout.isatty() else Console(width=200))
+        _show(query, page, open_intents, Console() if sys.stdout.isatty() else Console(width=200))
     if deleted_nanousd:
         text = f"{dollars(deleted_nanousd)} of this time are left out: their month files were deleted or moved away."
         _errors.print(labelled("incomplete", "yellow", text))
@@ -96,8 +97,7 @@ def export(
     journal = Path(settings.costs.journal_path)
     try:
         _check_tenant(journal, settings, tenant)
-        until_s = FOR_EVER_S if query.until_s is None else query.until_s
-        events = read_booked_events(journal, tenant, query.since_s, until_s)
+        events = read_booked_events(journal, tenant, *span_s(query, time_zone(journal, query)))
         _print_lines(map(cloud_event, events) if format is ExportFormat.OPENMETER else costs_csv(events))
     except sqlite3.Error as error:
         raise unreadable(journal, error) from None
@@ -120,11 +120,13 @@ def _check_tenant(journal: Path, settings: AppSettings, tenant_id: str | None) -
     raise typer.Exit(1)
 
 
-def _document(query: BillQuery, rows: Sequence[BillRow], deleted_nanousd: int) -> dict[str, object]:
+def _document(query: BillQuery, page: BillPage, deleted_nanousd: int) -> dict[str, object]:
+    rows, (since_s, until_s) = page.rows, span_s(query, page.time_zone)
     total = {"requests": sum(row.requests for row in rows), "cost_nanousd": sum(row.cost_nanousd for row in rows)}
     return {
-        "since": iso_time(query.since_s),
-        "until": None if query.until_s is None else iso_time(query.until_s),
+        "since": iso_time(since_s),
+        "until": None if query.until is None else iso_time(until_s),
+        "time_zone": page.time_zone or "UTC",
         "by": list(query.by),
         "rows": [row_values(row) for row in rows],
         "total": total,
@@ -132,7 +134,8 @@ def _document(query: BillQuery, rows: Sequence[BillRow], deleted_nanousd: int) -
     }
 
 
-def _show(query: BillQuery, rows: Sequence[BillRow], open_intents: int, console: Console) -> None:
+def _show(query: BillQuery, page: BillPage, open_intents: int, console: Console) -> None:
+    rows = page.rows
     names = [name.removesuffix("_id") for name in query.columns]
     table = Table(*names, "requests", "estimated", "usage", "as reported", "as estimated", "corrections", "cost")
     for row in rows:
@@ -149,6 +152,8 @@ def _show(query: BillQuery, rows: Sequence[BillRow], open_intents: int, console:
     for tenant_id, cost_nanousd in sorted(by_tenant.items()):
         console.print(f"{plain(tenant_id)}: {dollars(cost_nanousd)}", markup=False)
     console.print(f"{sum(row.requests for row in rows)} requests, {dollars(sum(by_tenant.values()))}")
+    if page.time_zone:
+        console.print(f"Days begin at midnight in {plain(page.time_zone)}.", markup=False)
     if open_intents:
         console.print(f"{open_intents} requests of all tenants are open and on no bill yet.")
 

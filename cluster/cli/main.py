@@ -24,6 +24,7 @@ app.add_typer(config_app, name="config")
 app.add_typer(bill.app, name="bill")
 
 app.command()(product.serve)
+app.command()(product.dispatch)
 config_app.command("check")(product.config_check)
 app.command()(product.check)
 app.command()(laboratory.demo)

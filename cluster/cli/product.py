@@ -21,16 +21,31 @@ errors = Console(stderr=True, soft_wrap=True, highlight=False)
 
 def serve(config: Annotated[Path, typer.Argument(help="The Serve configuration.")] = Path(CONFIG)) -> None:
     """Check the configuration, then run it on Ray with Serve's fast path."""
-    from cluster.config.serve_env import FAST_PATH, SLOW_CONTROL_LOOP, own_haproxy
+    from cluster.config.serve_env import FAST_PATH, LIGHT_DEFAULTS, own_haproxy
     from cluster.config.validate import check_file
 
     check_file(config)
     # Serve reads these at import, so they must be in the environment that all of Ray inherits.
-    os.environ.update({"RAY_AUTH_MODE": "disabled"} | SLOW_CONTROL_LOOP | own_haproxy() | os.environ | FAST_PATH)
+    os.environ.update({"RAY_AUTH_MODE": "disabled"} | LIGHT_DEFAULTS | own_haproxy() | os.environ | FAST_PATH)
     command = shutil.which("serve", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     if command is None:
         raise ConfigurationError("The `serve` command of ray[serve] is not on the PATH: pip install 'ray[serve]'.")
     os.execv(command, [command, "run", str(config)])
+
+
+def dispatch() -> None:
+    """Keep exactly one room agent in every room of a tenant, as long as this command runs.
+
+    It reads LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET, RAYROOM_AGENT_NAME, RAYROOM_DISPATCH_HOST and
+    RAYROOM_DISPATCH_PORT. Let LiveKit send its webhooks to /v1/livekit/webhook of that address, and set its URL as
+    RAYROOM_DISPATCH_URL at the workers; both make it faster.
+    """
+    import asyncio
+
+    from cluster.config.dispatch_settings import load_dispatch_settings
+    from cluster.dispatch.command import run_dispatch
+
+    asyncio.run(run_dispatch(load_dispatch_settings()))
 
 
 def config_check(file: Annotated[Path, typer.Argument(help="A Serve configuration.")] = Path(CONFIG)) -> None:

@@ -22,13 +22,14 @@ from cluster.bill.backend_costs import (
     read_backend_export,
 )
 from cluster.bill.money import dollars
+from cluster.bill.reader import span_s
 from cluster.bill.vendor_drift import JOURNAL_KEY, DriftRow, compare_vendor
 from cluster.bill.vendor_exports.models import COST, BrokenRow, ModelNames
 from cluster.bill.vendor_exports.reading import UnreadableExport
 from cluster.bill.vendor_exports.registry import read_report
 from cluster.check.terminal import cell, plain
 from cluster.config.settings import AppSettings
-from cluster.costs.journal_reader import FOR_EVER_S, sum_events
+from cluster.costs.journal_reader import sum_events
 from cluster.costs.window_reader import read_closed_windows
 from routing.billing.bill import BillQuery
 from routing.catalogue import Catalogue
@@ -86,8 +87,7 @@ def _backend(
         source = "the embedded backend"
     else:
         stored, source = acknowledged(read_closed_windows(journal)), "its acknowledgements alone"
-    until_s = FOR_EVER_S if query.until_s is None else query.until_s
-    return compare_windows(read_closed_windows(journal), stored, query.since_s, until_s), source
+    return compare_windows(read_closed_windows(journal), stored, *span_s(query, "")), source
 
 
 def _exported(path: Path, broken: list[BrokenRow]) -> Iterable[BackendCost]:
@@ -112,15 +112,16 @@ def _vendors(
     given = {vendor: files for vendor, files in exports.items() if files}
     if not given:
         return []
-    sums = sum_events(journal, JOURNAL_KEY, since_s=max(0.0, query.since_s - SKEW_S))
-    end = int((FOR_EVER_S if query.until_s is None else query.until_s) // DAY_S)
+    # The vendors count in UTC, whatever the tenants' time zones are.
+    since_s, until_s = span_s(query, "")
+    sums = sum_events(journal, JOURNAL_KEY, since_s=max(0.0, since_s - SKEW_S))
     rows: list[DriftRow] = []
     for vendor, files in given.items():
         named = {model.name: model.vendor_name for model in catalogue.models.values() if model.vendor == vendor}
         names = ModelNames(named)
         report = read_report(vendor, files, names)
         broken += report.broken
-        days = int(query.since_s // DAY_S), end
+        days = int(since_s // DAY_S), int(until_s // DAY_S)
         rows += compare_vendor(vendor, sums, report, names, tolerance_percent, days)
     return rows
 

@@ -9,12 +9,16 @@ from pathlib import Path
 FAST_PATH = {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
 """Serve reads them at import, on every node. docs/measurements.md has the gain."""
 
-SLOW_CONTROL_LOOP = {"RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5", "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "1000"}
-"""Longer intervals of Serve's control loop and of its metrics export than Ray's own 0.1 s.
-
-At 0.1 s an idle cluster uses a twentieth of a core and more. The autoscaler works over seconds, and decides the same
-up to 0.4 s later. Values in the environment take precedence.
-"""
+LIGHT_DEFAULTS = {
+    # With Ray's own intervals of 0.1 s an idle cluster uses a twentieth of a core and more. The autoscaler works over
+    # seconds, and decides the same up to 0.4 s later.
+    "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
+    "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "1000",
+    # The router's replicas count the HTTP requests for Serve's metrics and export the sums. Otherwise HAProxy sends a
+    # line for each request to a process that parses it.
+    "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
+}
+"""Settings with which Serve does less beside the requests. Values in the environment take precedence."""
 
 
 def own_haproxy() -> dict[str, str]:

@@ -71,6 +71,10 @@ class RouterScaling(ScalingSettings):
     max_ongoing_requests: Count = 512
 
 
+BudgetShare = Annotated[float, Field(gt=0, le=1)]
+"""A share of a budget that raises an alert."""
+
+
 class WebhookSettings(Settings):
     """The receiver of the budget alerts, in the form of the Standard Webhooks."""
 
@@ -93,8 +97,11 @@ class CostSettings(Settings):
     intent_grace_s: Seconds = 60
     retain_months: Count | None = None
     """Costs of older months are deleted from this machine as many months after their month; unset, they are kept."""
-    budget_alerts: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.5, 0.8, 1.0)
-    """The shares of a daily or monthly budget that raise an alert, once in each day or month."""
+    budget_alerts: tuple[BudgetShare, ...] = (0.5, 0.8, 1.0)
+    """The shares of a daily or monthly budget that raise an alert, once in each day or month.
+
+    A tenant's record may have its own: `budgetAlerts`.
+    """
     alert_webhook: WebhookSettings | None = None
     """Without it an alert is a line of the log."""
     simple_tier_from: Share = 0.8
@@ -122,6 +129,8 @@ class LocalTenant(Settings):
     """The most that each of its rooms may spend in a day."""
     time_zone: Annotated[str, AfterValidator(_iana_zone)] = ""
     """The IANA name of the zone in which its days and months begin; UTC if empty."""
+    budget_alerts: tuple[BudgetShare, ...] | None = None
+    """The shares of its budgets that raise an alert; unset, those of `costs.budget_alerts`."""
     requests_per_minute: Count | None = None
 
 

@@ -14,8 +14,11 @@ MAX_FINAL = 50_000
 """Events whose cost is final: their late records are ignored."""
 LONGEST_LIFETIME_S = 3_600.0
 """Longer than any attempt lasts, with its grace."""
-WATCH_S = 120.0
-"""How often an estimated event is looked at again for a better report, until its longest lifetime is over."""
+WATCH_S = 15.0
+"""How often an estimated event is looked at again for a better report, until its longest lifetime is over.
+
+Soon enough that most attempts are proven never to have left before a later fault breaks the proof.
+"""
 
 
 class CallRecordStore:

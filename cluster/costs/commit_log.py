@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -15,6 +16,7 @@ from cluster.costs.entry_writer import CostCounters, EntryWriter
 from cluster.costs.expiry_gate import ExpiryGate
 from cluster.costs.journal import Journal
 from cluster.costs.models import Correction, Entry, Receipt
+from cluster.costs.record_coverage import RecordCoverage, SavedCoverage
 from cluster.costs.storage.windows import EVENTS_A_SLICE, WINDOWS_A_SLICE
 from cluster.costs.witnesses import plausible
 from routing.errors import CostsUnavailable
@@ -58,7 +60,9 @@ class CommitLog:
         self._waiting_entries = 0
         self._committing: asyncio.Task[None] | None = None
         self._closing = False
-        self.gate = ExpiryGate.started(clock(), outbox_grace_s)
+        self._gate = ExpiryGate.started(clock(), outbox_grace_s)
+        self._coverage = RecordCoverage.started(clock(), journal.coverage.load())
+        self._saved_coverage: SavedCoverage | None = None
 
     @property
     def counters(self) -> CostCounters:
@@ -86,24 +90,49 @@ class CommitLog:
 
     def add_call_records(self, records: Iterable[CallRecord]) -> None:
         """Keep what model replicas report of their vendor calls. Nothing is written before an event needs it."""
-        now_s = self._clock()
+        now_s, dropped = self._clock(), self._calls.dropped
         for record in records:
             if plausible(record):
                 self._calls.add(record, now_s)
             else:
                 self.counters.refused_entries += 1
+        if self._calls.dropped > dropped:
+            self.lose_call_records()
 
-    def replica_connected(self) -> None:
+    def replica_connected(self, replica_id: str) -> None:
         """Record that a model replica will send its call records from now on."""
-        self.gate.replica_connected(self._clock())
+        self._coverage.connect(replica_id, self._clock())
+        self._save_coverage()
 
-    def replica_disconnected(self, *, records_lost: bool) -> None:
+    def replica_complete(self, replica_id: str, kept_s: float) -> None:
+        """Record that a connected model replica has sent all records of its last `kept_s` seconds."""
+        self._coverage.complete(replica_id, kept_s, self._clock())
+        self._save_coverage()
+
+    def replica_disconnected(self, replica_id: str, *, records_lost: bool) -> None:
         """Record that a model replica's connection ended, perhaps with records that never arrived."""
-        self.gate.replica_disconnected(self._clock(), records_lost)
+        self._coverage.disconnect(replica_id, self._clock(), records_lost)
+        self._save_coverage()
 
     def lose_call_records(self) -> None:
         """Record that call records may have been lost until now."""
-        self.gate.lose_records(self._clock())
+        self._coverage.lose(self._clock())
+        self._save_coverage()
+
+    def _save_coverage(self) -> None:
+        """Write what a restarted aggregator may rely on. A failed write is repeated at the next tick of `expire`."""
+        saved = self._coverage.saved()
+        if saved != self._saved_coverage and not self._closing:
+            self._saved_coverage = saved
+            self._thread.submit(self._write_coverage, saved)
+
+    def _write_coverage(self, saved: SavedCoverage) -> None:
+        try:
+            with self._journal.transaction():
+                self._journal.coverage.save(saved)
+        except sqlite3.Error as error:
+            self._saved_coverage = None
+            log.error("coverage of call records not saved", error=type(error).__name__)
 
     async def correct(self, correction: Correction) -> bool:
         """Book a correction, such as a refund; return False for an unknown event and for a repeated correction."""
@@ -136,26 +165,38 @@ class CommitLog:
 
         Nothing expires for a while after a start, and after a pause between two calls that was too long.
         """
-        expiry = self.gate.tick(self._clock())
+        now_s = self._clock()
+        if self._gate.stalled(now_s):
+            self._coverage.lose(now_s)
+        self._coverage.give_up(now_s)
+        expiry = self._gate.tick(now_s)
+        self._save_coverage()
         await self._in_slices(self._writer.improve)
         if expiry:
             await self._in_slices(self._writer.expire)
 
     async def _in_slices(self, settle: Callable[[float | None, int], int]) -> None:
         while True:
-            since_s = self.gate.witnessed_since_s
+            since_s = self._coverage.proven_since_s
             settled = await self.run_on_journal_thread(lambda since_s=since_s: settle(since_s, EXPIRIES_A_SLICE))  # type: ignore[misc]
             if settled < EXPIRIES_A_SLICE:
                 return
 
     async def seal(self) -> int:
-        """Seal all settled events in slices; return the number of windows."""
-        while await self.run_on_journal_thread(self._journal.fill_windows) >= EVENTS_A_SLICE:
-            pass
-        sealed = 0
-        while (closed := await self.run_on_journal_thread(self._journal.close_windows)) >= WINDOWS_A_SLICE:
-            sealed += closed
-        return sealed + closed
+        """Seal all settled events in slices, each quarter of an hour apart; return the number of windows."""
+        sealed, left = 0, self._journal.unsealed_events
+        while True:
+            filled = EVENTS_A_SLICE
+            while filled >= EVENTS_A_SLICE:
+                filled = await self.run_on_journal_thread(self._journal.fill_windows)
+                left -= filled
+            closed = WINDOWS_A_SLICE
+            while closed >= WINDOWS_A_SLICE:
+                closed = await self.run_on_journal_thread(self._journal.close_windows)
+                sealed += closed
+            # Events that settled meanwhile may wait for the next call.
+            if left <= 0:
+                return sealed
 
     async def totals(self, tenant_id: str) -> TenantTotals:
         """Return a tenant's totals. Raises CostsUnavailable while the disk takes no commit: readiness depends on it."""
@@ -179,7 +220,7 @@ class CommitLog:
             "journal_lag_seconds": 0.0 if oldest_s is None else max(0.0, self._clock() - oldest_s),
             "call_records": len(self._calls),
             "dropped_call_records": self._calls.dropped,
-            "connected_replicas": self.gate.connected_replicas,
+            "connected_replicas": len(self._coverage.connected),
         }
 
     async def aclose(self) -> None:

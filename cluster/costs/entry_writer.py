@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -67,10 +67,15 @@ class EntryWriter:
         for event in journal.estimated_events(now_s - LONGEST_LIFETIME_S, now_s + WATCH_S):
             calls.watch(event)
 
-    def commit(self, entries: Iterable[Entry]) -> list[Receipt]:
+    def commit(self, entries: Sequence[Entry]) -> list[Receipt]:
         """Write the entries as one transaction and return their receipts."""
         now_s = self._clock()
-        return self._transact(lambda: [self._apply(entry, now_s) for entry in entries])
+
+        def apply() -> list[Receipt]:
+            self._journal.preload(entries)
+            return [self._apply(entry, now_s) for entry in entries]
+
+        return self._transact(apply)
 
     def expire(self, witnessed_since_s: float | None, limit: int) -> int:
         """Settle up to `limit` expired intents at what is known of them; return their number."""
@@ -164,7 +169,7 @@ class EntryWriter:
             return BudgetExceeded("The estimate of the request's cost cannot be true.")
         # An intent that is present already is a resend: its estimate is reserved.
         if self._journal.add_intent(intent, arrived_at_s=now_s, expires_at_s=now_s + _lifetime_s(intent)):
-            early = self._early.get(intent.event_id)
+            early = self._early.get(intent.event_id) if self._early else None
             if early is not None:
                 # Its settlement overtook it on another connection: nothing is left to reserve.
                 self._ledger.reserve_spent(intent, now_s)
@@ -172,7 +177,7 @@ class EntryWriter:
             try:
                 if self._closed(intent):
                     raise RoomClosed(param="authorization")
-                self._ledger.reserve(intent, now_s)
+                return self._ledger.reserve(intent, now_s)
             except (BudgetExceeded, RoomClosed) as refusal:
                 self._journal.remove_intent(intent.event_id)
                 self.counters.budget_refusals += isinstance(refusal, BudgetExceeded)
@@ -194,8 +199,7 @@ class EntryWriter:
 
     def _book(self, settled: SettledIntent, now_s: float) -> Spending:
         self.counters.corrections += settled.corrected
-        self._ledger.settle(settled, now_s)
-        return self._ledger.committed(settled.tenant_id, settled.room, now_s)
+        return self._ledger.settle(settled, now_s)
 
     def _follow(self, settlement: Settlement, knowledge: Knowledge, settled: SettledIntent, now_s: float) -> None:
         """Forget the call record of an event whose cost is final; wait for a better report of any other."""

@@ -12,10 +12,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cluster.costs.models import SettledEvent
+from cluster.costs.storage.account_table import read_zone
+from cluster.costs.storage.booking_time import local_day
 from cluster.costs.storage.month_files import month_paths, reading_month
 from cluster.costs.storage.schema import EVENT, IDENTITY, USAGE, column_names
 from cluster.costs.storage.shard_files import shard_paths
@@ -48,10 +51,11 @@ FOR_EVER_S = 253_402_300_799.0
 """The end of the year 9999."""
 SUMMED_BY = (
     *("tenant_id", "room", "participant", "service", "vendor", "model", "price_version", "simulated", "day", "month"),
-    *("outcome", "request_id", "opened_day"),
+    *("outcome", "request_id", "opened_day", "local_day"),
 )
 """The columns by which events can be summed: `day` counts from 1970, `month` is a number such as 202611; UTC.
 
+`local_day` is the day in the time zone that the sum is for.
 `opened_day` is the day of the vendor call by its caller's clock; a correction has that of the call it corrects.
 """
 
@@ -159,6 +163,7 @@ def sum_events(
     after: Sequence[Any] = (),
     limit: int | None = None,
     stopped: Callable[[], bool] | None = None,
+    zone: str = "",
 ) -> list[EventSum]:
     """Add up the settled events that were booked in a time, for each combination of the columns in `by`.
 
@@ -177,7 +182,7 @@ def sum_events(
         + " LIMIT ?"
     )
     sums: dict[tuple[Any, ...], Counter[str]] = {}
-    for table in event_tables(path, since_s, until_s):
+    for table in event_tables(path, since_s, until_s, zone):
         table.db.set_progress_handler(stopped, STEPS_A_CHECK)
         # Each of the first `limit` keys of all tables is among the first `limit` of every table that has it.
         for row in table.rows(query, tenant_id, since_s, until_s, *after, -1 if limit is None else limit):
@@ -218,6 +223,15 @@ def read_tenants(path: Path) -> list[str]:
     return sorted(str(tenant) for (tenant,) in _rows_of_shards(path, _TENANTS))
 
 
+def read_time_zone(path: Path, tenant_id: str) -> str:
+    """Return the time zone that a tenant's last request had; empty for UTC. Raises sqlite3.Error."""
+    zones = []
+    for shard in shard_paths(path):
+        with closing(connect_read_only(shard)) as db:
+            zones.append(read_zone(db, tenant_id))
+    return max(zones, default="")
+
+
 def read_day_costs(path: Path, tenant_id: str | None = None) -> dict[int, int]:
     """Return the nano-dollars booked on each UTC day since the journal began, of deleted months too."""
     costs = Counter[int]()
@@ -239,20 +253,24 @@ class EventTable:
         """Run a query in which {table}, {usage} and {summed_usage} stand for this table and its usage columns."""
         usage = [unit if unit in self.columns else f"0 AS {unit}" for unit in USAGE]
         summed = [f"sum({unit}) AS {unit}" if unit in self.columns else f"0 AS {unit}" for unit in USAGE]
-        opened_day = "CAST(opened_at_s / 86400 AS INTEGER) AS opened_day"
-        table = f"(SELECT *, {opened_day} FROM {self.name} WHERE {self.condition})"
+        days = "CAST(opened_at_s / 86400 AS INTEGER) AS opened_day, local_day_of(booked_at_s) AS local_day"
+        table = f"(SELECT *, {days} FROM {self.name} WHERE {self.condition})"
         return _rows(
             self.db, query.format(table=table, usage=", ".join(usage), summed_usage=", ".join(summed)), *parameters
         )
 
 
-def event_tables(path: Path, since_s: float = 0.0, until_s: float = FOR_EVER_S) -> Iterator[EventTable]:
+def event_tables(path: Path, since_s: float = 0.0, until_s: float = FOR_EVER_S, zone: str = "") -> Iterator[EventTable]:
     """Yield the tables of all shards and those of their month files that a time touches, each event in one of them.
 
-    A shard is read first and as of one moment. An event that moves meanwhile is left out of its month file.
+    `local_day` of an event is its day in `zone`, or in UTC. A shard is read first and as of one moment. An event that
+    moves meanwhile is left out of its month file.
     """
+    day_of_time = partial(local_day, zone=zone)
     for shard in shard_paths(path):
-        yield from _event_tables(shard, since_s, until_s)
+        for table in _event_tables(shard, since_s, until_s):
+            table.db.create_function("local_day_of", 1, day_of_time, deterministic=True)
+            yield table
 
 
 def _event_tables(path: Path, since_s: float, until_s: float) -> Iterator[EventTable]:

@@ -18,6 +18,7 @@ AccountKey = tuple[str, str]
 """A tenant's id and a room; the room is empty for the account of the tenant itself."""
 Limits = tuple[int | None, int | None, int | None]
 """The budgets in the order of KINDS."""
+NO_LIMITS: Limits = (None, None, None)
 
 
 @dataclass(slots=True)
@@ -30,8 +31,10 @@ class Account:
     month_nanousd: int = 0
     day_nanousd: int = 0
     reserved_nanousd: int = 0
-    limits: Limits = (None, None, None)
+    limits: Limits = NO_LIMITS
     """The tenant's budgets, as its last request had them."""
+    thresholds: tuple[float, ...] | None = None
+    """The shares of its budgets that raise an alert, as its last request had them; None for the ledger's."""
     alerted: set[tuple[str, float]] = field(default_factory=set)
     """The periods and thresholds that raised an alert, so that the table is not written for each event after it."""
     turned_in: int = -1
@@ -43,11 +46,12 @@ class Account:
         same_month = self.day[:7] == today[:7]
         return self.month_nanousd if same_month else 0, self.day_nanousd if self.day == today else 0
 
-    def turn(self, now_s: float, zone: str) -> None:
-        """Begin a new day, and a new month, with nothing spent. Reservations carry over."""
+    def turn(self, now_s: float, zone: str) -> bool:
+        """Begin a new day, and a new month, with nothing spent. Reservations carry over. Return whether it changed."""
         quarter = int(now_s // QUARTER_S)
         if quarter == self.turned_in and (not zone or zone == self.zone):
-            return
+            return False
+        before = (self.zone, self.day)
         self.zone = zone or self.zone
         if self.day != (today := day_of(now_s, self.zone)):
             # Spend first, day second: `spent` runs on another thread and may read between the two.
@@ -55,6 +59,7 @@ class Account:
             self.day = today
             self.alerted = {one for one in self.alerted if one[0] == today[:7]}
         self.turned_in = quarter
+        return before != (self.zone, self.day)
 
     def add(self, settled: SettledIntent, now_s: float) -> None:
         """Release a reservation, and add the cost to the month and the day if it is booked in them."""
@@ -74,9 +79,10 @@ class Ledger:
 
     accounts: dict[AccountKey, Account] = field(default_factory=dict)
     thresholds: Sequence[float] = ()
-    """The shares of a budget that raise an alert."""
+    """The shares of a budget that raise an alert, of tenants without their own."""
     changed: set[AccountKey] = field(default_factory=set)
-    """The accounts that changed since they were last written."""
+    """The accounts whose spend or calendar changed since they were last written. Reservations are not written: the
+    open events hold them."""
     alerts: list[BudgetAlert] = field(default_factory=list)
     """Those raised since they were last written; the table keeps each once."""
 
@@ -88,43 +94,36 @@ class Ledger:
 
     def committed(self, tenant_id: str, room: str, now_s: float) -> Spending:
         """Return the spend and the reservations of a tenant and of a room."""
-        tenant, one = self._accounts(tenant_id, room, now_s)
-        return Spending(
-            month_nanousd=tenant.month_nanousd + tenant.reserved_nanousd,
-            day_nanousd=tenant.day_nanousd + tenant.reserved_nanousd,
-            room_nanousd=one.day_nanousd + one.reserved_nanousd if room else 0,
-        )
+        return _committed(*self._accounts(tenant_id, room, now_s))
 
-    def reserve(self, intent: Intent, now_s: float) -> None:
-        """Reserve the estimate.
+    def reserve(self, intent: Intent, now_s: float) -> Spending:
+        """Reserve the estimate; return what is committed then.
 
         Raises BudgetExceeded, naming the budget that resets last, when the spend, the reservations and it exceed any.
         """
-        tenant, _ = self._accounts(intent.tenant_id, intent.room, now_s, intent.time_zone)
-        limits = (intent.budget_nanousd, intent.daily_budget_nanousd, intent.room_budget_nanousd)
-        if limits != (None, None, None):
-            self._check(intent, tenant, limits, now_s)
-            tenant.limits = limits
-        elif intent.job_id is not None:
-            # Speech that is spent already comes without a job and without budgets: it does not end them.
-            tenant.limits = limits
-        self.reserve_spent(intent, now_s)
-
-    def reserve_spent(self, intent: Intent, now_s: float) -> None:
-        """Reserve the estimate of an intent whose settlement is here already: its money may exceed the budget."""
         tenant, room = self._accounts(intent.tenant_id, intent.room, now_s, intent.time_zone)
-        tenant.reserved_nanousd += intent.estimate_nanousd
-        if room is not tenant:
-            room.reserved_nanousd += intent.estimate_nanousd
+        limits = (intent.budget_nanousd, intent.daily_budget_nanousd, intent.room_budget_nanousd)
+        # Speech that is spent already comes without a job and without budgets: it does not end them.
+        if limits != NO_LIMITS or intent.job_id is not None:
+            tenant.limits, tenant.thresholds = limits, intent.budget_alerts
+            self._check(intent, tenant, room, limits, now_s)
+        return _reserve(intent, tenant, room)
 
-    def settle(self, settled: SettledIntent, now_s: float) -> None:
-        """Release a reservation, and add the cost to the present month and day if it is booked in them."""
+    def reserve_spent(self, intent: Intent, now_s: float) -> Spending:
+        """Reserve the estimate of an intent whose settlement is here already: its money may exceed the budget."""
+        return _reserve(intent, *self._accounts(intent.tenant_id, intent.room, now_s, intent.time_zone))
+
+    def settle(self, settled: SettledIntent, now_s: float) -> Spending:
+        """Release a reservation, and add the cost to the month and day it is booked in; return what is committed."""
         tenant, room = self._accounts(settled.tenant_id, settled.room, now_s)
         tenant.add(settled, now_s)
+        self.changed.add((settled.tenant_id, ""))
         if room is not tenant:
             room.add(settled, now_s)
-        if self.thresholds:
+            self.changed.add((settled.tenant_id, settled.room))
+        if tenant.limits != NO_LIMITS:
             self._raise_alerts(settled.tenant_id, tenant, now_s)
+        return _committed(tenant, room)
 
     def forget_idle(self, before_day: str) -> None:
         """Forget the accounts of rooms that spent nothing since a day, and have nothing reserved."""
@@ -139,27 +138,22 @@ class Ledger:
 
     def _accounts(self, tenant_id: str, room: str, now_s: float, zone: str = "") -> tuple[Account, Account]:
         """Return the present accounts of a tenant and of a room; without a room both are the tenant's."""
-        tenant = self._account((tenant_id, ""))
-        tenant.turn(now_s, zone)
-        if not room:
-            return tenant, tenant
-        account = self._account((tenant_id, room))
-        account.turn(now_s, tenant.zone)
-        return tenant, account
+        tenant = self._account((tenant_id, ""), now_s, zone)
+        return tenant, self._account((tenant_id, room), now_s, tenant.zone) if room else tenant
 
-    def _account(self, key: AccountKey) -> Account:
-        self.changed.add(key)
+    def _account(self, key: AccountKey, now_s: float, zone: str) -> Account:
         account = self.accounts.get(key)
         if account is None:
             account = self.accounts[key] = Account()
+        if account.turn(now_s, zone):
+            self.changed.add(key)
         return account
 
-    def _check(self, intent: Intent, tenant: Account, limits: Limits, now_s: float) -> None:
-        committed = self.committed(intent.tenant_id, intent.room, now_s)
+    def _check(self, intent: Intent, tenant: Account, room: Account, limits: Limits, now_s: float) -> None:
+        committed = _committed(tenant, room)
         amounts = (committed.month_nanousd, committed.day_nanousd, committed.room_nanousd)
         for kind, limit, amount in zip(KINDS, limits, amounts, strict=True):
             if limit is not None and amount + intent.estimate_nanousd > limit:
-                tenant.limits = limits
                 self._raise_alerts(intent.tenant_id, tenant, now_s, refused=kind)
                 raise _exceeded(kind, limit, amount, intent, resets_at(now_s, kind, tenant.zone))
 
@@ -184,7 +178,7 @@ class Ledger:
         ended = kind == refused and spent_nanousd >= NEARLY_SPENT * limit_nanousd
         reached = max(spent_nanousd, limit_nanousd) if ended else spent_nanousd
         period = account.day[:7] if kind == "monthly" else account.day
-        for threshold in self.thresholds:
+        for threshold in self.thresholds if account.thresholds is None else account.thresholds:
             if reached < threshold * limit_nanousd or (period, threshold) in account.alerted:
                 continue
             account.alerted.add((period, threshold))
@@ -199,6 +193,23 @@ class Ledger:
                     raised_at_s=now_s,
                 )
             )
+
+
+def _reserve(intent: Intent, tenant: Account, room: Account) -> Spending:
+    tenant.reserved_nanousd += intent.estimate_nanousd
+    if room is not tenant:
+        room.reserved_nanousd += intent.estimate_nanousd
+    return _committed(tenant, room)
+
+
+def _committed(tenant: Account, room: Account) -> Spending:
+    """Return the spend and the reservations; without a room both accounts are the tenant's."""
+    reserved_nanousd = tenant.reserved_nanousd
+    return Spending(
+        month_nanousd=tenant.month_nanousd + reserved_nanousd,
+        day_nanousd=tenant.day_nanousd + reserved_nanousd,
+        room_nanousd=room.day_nanousd + room.reserved_nanousd if room is not tenant else 0,
+    )
 
 
 def _exceeded(

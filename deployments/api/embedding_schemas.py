@@ -62,6 +62,8 @@ class KnowledgeSearch(Body):
     query: Annotated[str, Field(min_length=1, max_length=10_000, json_schema_extra={"pattern": r"\S"})]
     image: ImageText | None = None
     top_k: Annotated[int, Field(strict=True, ge=1, le=20), WHOLE] = 5
+    user: Label | None = None
+    """The participant whose question it is, for the bill."""
 
 
 def to_inputs(request: EmbeddingRequest, max_px: int) -> tuple[Message, ...]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Literal
+from urllib.parse import unquote
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from deployments.api.body import MAX_IMAGE_CHARS, Body, Finite, bad_input
+from deployments.api.body import MAX_IMAGE_CHARS, MAX_PARTICIPANT_CHARS, Body, Finite, bad_input
 from routing.models import FrameFeatures
 
 Unit = Annotated[float, Field(ge=0, le=1)]
@@ -16,6 +17,7 @@ MovingBoxes = Annotated[str, Field(pattern=rf"^{_BOX}(;{_BOX}){{0,3}}$")]
 """Up to four boxes as left, top, right and bottom in thousandths of the picture: `0,0,500,250;600,10,990,200`."""
 
 MAX_CROPS = 4
+MAX_QUOTED_CHARS = 4_096
 MAX_PREVIOUS_CHARS = 4_000
 
 
@@ -24,6 +26,10 @@ def _spans_pixels(box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
     if left >= right or top >= bottom:
         raise ValueError("must be left, top, right, bottom in pixels, with right and bottom the larger")
     return box
+
+
+def _identity(quoted: str) -> str:
+    return unquote(quoted)[:MAX_PARTICIPANT_CHARS]
 
 
 Px = Annotated[int, Field(strict=True, ge=0, le=65_536)]
@@ -63,7 +69,8 @@ class FrameBody(Body):
 class FrameHeaders(Body):
     """The metadata of a frame, each field in a header `x-frame-...`.
 
-    `captured_at` (Unix seconds) and `track` are used together, to log frames that arrive out of order.
+    `captured_at` (Unix seconds) and `track` are used together, to log frames that arrive out of order. `participant` is
+    the identity of the person who shares the track, for the bill: UTF-8, percent-encoded.
     """
 
     captured_at: Finite | None = None
@@ -75,6 +82,7 @@ class FrameHeaders(Body):
     changed_share: Unit = 0.0
     novelty: Unit = 0.0
     moving: MovingBoxes | None = None
+    participant: Annotated[str, Field(max_length=MAX_QUOTED_CHARS), AfterValidator(_identity)] = ""
 
     def note(self) -> str:
         """Return the sentences that tell the model which parts of the picture move, or an empty text."""

@@ -7,6 +7,7 @@ import contextlib
 import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from typing import Any
 
 from routing.deltas import joined_delta
 from routing.errors import ProviderTimeout
@@ -63,8 +64,7 @@ async def coalesce(deltas: AsyncGenerator[Delta, None], window_s: float = WINDOW
                 arrived.set()
         await pumping
     finally:
-        pumping.cancel()
-        await _ended(pumping)
+        await end(pumping)
 
 
 async def first_within(deltas: AsyncGenerator[Delta, None], timeout_s: float | None) -> AsyncGenerator[Delta, None]:
@@ -80,8 +80,10 @@ async def first_within(deltas: AsyncGenerator[Delta, None], timeout_s: float | N
             yield delta
 
 
-async def _ended(cancelled: asyncio.Task[None]) -> None:
-    """Wait for the end of a cancelled task, and retrieve its exception, or asyncio would log it as never retrieved."""
-    await asyncio.wait({cancelled})
-    if not cancelled.cancelled():
-        cancelled.exception()
+async def end(task: asyncio.Future[Any]) -> None:
+    """Cancel a task and wait for its end; its exception is retrieved, or asyncio would log it as never retrieved."""
+    if not task.done():
+        task.cancel()
+        await asyncio.wait({task})
+    if not task.cancelled():
+        task.exception()

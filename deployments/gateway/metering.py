@@ -40,7 +40,7 @@ class BillingContext:
     job_id: str | None = None
     room_opened_at_s: float = 0.0
     participant: str = ""
-    """The identity of the person whose request it is; empty for nobody's, such as a frame."""
+    """The identity of the person whose request it is, such as the sharer of a screen; empty for nobody's."""
     request_id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
@@ -129,7 +129,7 @@ class Meter:
         means = self._history.means(model.name, most)
         tariff = Tariff(price=price, most=most, requested_tier=service_tier, means=means)
         intent = Intent(
-            event_id=str(uuid.uuid5(_EVENTS, f"{billing.request_id}|{number}")),
+            event_id=event_id_of(billing.request_id, number, now_s),
             tenant_id=billing.tenant.tenant_id,
             room=billing.room,
             service=billing.service,
@@ -141,6 +141,7 @@ class Meter:
             daily_budget_nanousd=billing.tenant.daily_budget_nanousd,
             room_budget_nanousd=billing.tenant.room_budget_nanousd,
             time_zone=billing.tenant.time_zone,
+            budget_alerts=billing.tenant.budget_alerts,
             simulated=self.simulated(model),
             opened_at_s=now_s,
             lifetime_s=timeout_s + self._grace_s,
@@ -219,3 +220,15 @@ def _outcome(error: BaseException | None) -> Outcome:
     if error is None:
         return Outcome.OK
     return Outcome.CANCELLED if is_cancelled(error) else Outcome.ERROR
+
+
+def event_id_of(request_id: str, number: int, at_s: float) -> str:
+    """Return the id of a request's attempt: a UUID of version 7, which begins with its time in milliseconds.
+
+    The journal's index grows at its end then. Random ids would change a page of it for each event, twice the bytes of a
+    commit. uuid.uuid7 comes with Python 3.14.
+    """
+    time_bits = (int(1_000 * at_s) & 0xFFFF_FFFF_FFFF) << 80
+    own_bits = uuid.uuid5(_EVENTS, f"{request_id}|{number}").int & 0x0FFF_3FFF_FFFF_FFFF_FFFF
+    version, variant = 7 << 76, 2 << 62
+    return str(uuid.UUID(int=time_bits | version | variant | own_bits))

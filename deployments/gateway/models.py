@@ -83,6 +83,9 @@ class ModelHandles:
 class ClusterClient(Costs, Rooms, Protocol):
     """The costs, the rooms and the request rates of the whole cluster."""
 
+    async def ready(self) -> None:
+        """Return if every shard of the cost journal answers and its disk takes commits; raises CostsUnavailable."""
+
     async def exchange_rates(self, replica: str, taken: Sequence[TakenRequests]) -> Sequence[TakenRequests]:
         """Pass on the requests that this replica admitted; return those that others admitted since its last call.
 

@@ -11,13 +11,12 @@ from dataclasses import replace
 from typing import Any
 
 from deployments.api.auth import Keys, RoomToken, Tokens
-from deployments.api.body import participant_of
-from deployments.api.chat_messages import to_messages, to_options
-from deployments.api.chat_schemas import ChatRequest
-from deployments.api.embedding_schemas import EmbeddingRequest, KnowledgeSearch, to_inputs
+from deployments.api.chat.messages import to_messages, to_options
+from deployments.api.chat.schemas import ChatRequest
+from deployments.api.embedding_schemas import EmbeddingRequest, KnowledgeSearch
 from deployments.api.frame_schemas import FrameHeaders
 from deployments.gateway import attempts
-from deployments.gateway.embedding_batches import embed_in_batches
+from deployments.gateway.embedding_service import EmbeddingService
 from deployments.gateway.failover import Failover
 from deployments.gateway.frame_order import FrameOrder
 from deployments.gateway.frame_prompt import ReceivedFrame, frame_message
@@ -25,7 +24,6 @@ from deployments.gateway.metering import AdmittedRequest, BillingContext, Meter,
 from deployments.gateway.metrics import GatewayMetrics, NoMetrics
 from deployments.gateway.models import (
     AnswerHandle,
-    AttemptTimeouts,
     ClusterClient,
     GatewaySettings,
     ModelHandles,
@@ -35,14 +33,13 @@ from deployments.gateway.models import (
 )
 from deployments.gateway.rate_sharing import EVERY_S as RATES_EVERY_S
 from deployments.gateway.rate_sharing import RateSharing
-from deployments.gateway.retrieval import SearchResult, cut, find, to_question
+from deployments.gateway.retrieval import SearchResult
 from deployments.gateway.rooms import RoomService
 from deployments.gateway.routed_service import RoutedService, extra_thinking_tokens, with_extra_time
 from deployments.gateway.speech_metering import SpeechMetering
 from deployments.gateway.turns import turn_features
 from routing.breaker import Breakers
 from routing.catalogue import Catalogue
-from routing.chat import Message
 from routing.complexity import Complexity, score_frame, score_turn
 from routing.errors import BadInput, UnknownModel
 from routing.fairness import FairShare
@@ -50,18 +47,12 @@ from routing.models import Delta, Directory, EmbeddingResult, Service, Tier
 from routing.policy import (
     AUTO,
     Decision,
-    ServiceRoutes,
     TenantStanding,
     choose,
-    with_dimensions,
-    with_image_models,
-    with_token_models,
     within_capabilities,
     within_limits,
-    without_images,
 )
 from routing.ratelimit import TenantLimits
-from routing.retry import Deadline
 
 SEARCHES_A_REQUEST = 4.0
 """An agent searches up to three times while a question is being spoken, and once for the final question."""
@@ -115,6 +106,9 @@ class Gateway:
             self.metrics,
             settings.first_token_p99_s,
         )
+        self._embeddings = EmbeddingService(
+            settings, catalogue, self._failover, handles.embeddings, directory, self._slot, self._today
+        )
         speech = SpeechMetering(catalogue, settings.simulated_vendors, settings.intent_grace_s)
         self.rooms = RoomService(settings.rooms, cluster, directory, self._meter, speech, clock, metrics)
 
@@ -131,7 +125,8 @@ class Gateway:
 
     async def frame(self, admitted: AdmittedRequest, headers: FrameHeaders, frame: ReceivedFrame) -> RoutedAnswer:
         """Describe a frame."""
-        settings, billing = self.settings.vision, admitted.billing
+        settings = self.settings.vision
+        billing = replace(admitted.billing, participant=headers.participant)
         self._frames.check(billing.room, headers)
         decision = self._decide(self._vision, AUTO, score_frame(headers.features()), billing)
         routed = self._vision.request(billing, decision, (frame_message(frame, settings, headers.note()),))
@@ -154,42 +149,19 @@ class Gateway:
 
     async def embed(self, admitted: AdmittedRequest, request: EmbeddingRequest) -> tuple[EmbeddingResult, int]:
         """Return the inputs' vectors and their cost in nano-dollars."""
-        inputs = to_inputs(request, self.settings.vision.max_image_px)
-        total_s = self.settings.embeddings.total_timeout_s
-        billing = replace(admitted.billing, participant=participant_of(request.user))
-        routed = self._routed_inputs(billing, request.model, inputs, total_s)
-        decision = with_token_models(routed.decision, self.catalogue, inputs)
-        decision, dimensions = with_dimensions(
-            decision, self.catalogue, request.dimensions, drop_params=bool(request.drop_params)
-        )
-        routed = replace(routed, decision=decision, dimensions=dimensions)
-        with self._slot(admitted.billing):
-            return await embed_in_batches(self._failover, self._handles.embeddings, routed)
+        self._check_served(request.model)
+        return await self._embeddings.embed(admitted, request)
 
     async def search(self, admitted: AdmittedRequest, request: KnowledgeSearch) -> SearchResult:
         """Return the passages of the token's tenant for a question; raises ProviderError or BackendError."""
-        settings, billing = self.settings.knowledge, admitted.billing
-        deadline = Deadline.after(settings.timeout_s, time.monotonic())
-        question = to_question(request, self.settings.vision.max_image_px)
-        question = without_images(self._embed_decision(AUTO), self.catalogue, question, self._today())
-        routed = self._routed_inputs(billing, AUTO, (question,), settings.timeout_s)
-        with self._slot(billing):
-            embeddings, cost_nanousd = await attempts.embed(self._failover, self._handles.embeddings, routed)
-            left_s = deadline.remaining_s(time.monotonic())
-            passages = await find(self._directory, billing.tenant.tenant_id, request, embeddings, left_s)
-        return SearchResult(
-            passages=cut(passages, request.top_k, settings),
-            model=embeddings.model,
-            cost_nanousd=cost_nanousd,
-            simulated=embeddings.simulated,
-        )
+        return await self._embeddings.search(admitted, request)
 
     async def ready(self) -> None:
-        """Return once the cost journal answers and each model deployment has a replica.
+        """Return once every shard of the cost journal answers and each model deployment has a replica.
 
         Raises CostsUnavailable or Overloaded.
         """
-        await self._cluster.totals("-")
+        await self._cluster.ready()
         if self._handles.started is not None:
             await self._handles.started()
 
@@ -260,25 +232,6 @@ class Gateway:
             standing=standing,
             today=self._today(),
         )
-
-    def _routed_inputs(
-        self, billing: BillingContext, wanted: str, inputs: tuple[Message, ...], total_s: float
-    ) -> RoutedRequest:
-        once_s = min(self.settings.embeddings.attempt_timeout_s, total_s)
-        decision = with_image_models(self._embed_decision(wanted), self.catalogue, inputs, self._today())
-        return RoutedRequest(
-            billing=billing,
-            decision=decision,
-            messages=inputs,
-            max_output_tokens=0,
-            timeouts=AttemptTimeouts(attempt_s=once_s, first_token_s=once_s, between_tokens_s=once_s, total_s=total_s),
-        )
-
-    def _embed_decision(self, wanted: str) -> Decision:
-        self._check_served(wanted)
-        models = self.settings.embeddings.models
-        routes = ServiceRoutes(targets=dict.fromkeys(Tier, models), threshold=1.0, attempts=len(models))
-        return choose(wanted, Complexity(0.0, ()), routes, "embeddings", self.catalogue, today=self._today())
 
     def _check_served(self, wanted: str) -> None:
         """Raise UnknownModel for a model that is not configured, or RetiredModel with its successor."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deployments.api.chat_schemas import ChatRequest
+from deployments.api.chat.schemas import ChatRequest
 from routing.chat import ChatOptions, Message
 from routing.complexity import TurnFeatures
 from routing.evidence import needs_stronger

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
@@ -34,16 +35,17 @@ class Provider(Protocol):
     async def aclose(self) -> None: ...
 
 
-class StreamingProvider:
+class StreamingProvider(ABC):
     """A vendor of which whole answers are requested as streams too.
 
     What the vendor has made is then known when the caller leaves, or when the stream breaks.
     """
 
+    @abstractmethod
     def stream(
         self, model: Model, request: ModelRequest, call: VendorCall | None = None
     ) -> AsyncGenerator[Delta, None]:
-        raise NotImplementedError
+        """Yield the answer as it arrives; Provider's."""
 
     async def answer(self, model: Model, request: ModelRequest, call: VendorCall | None = None) -> Answer:
         """Return a whole answer within `timeout_s`; the two timers of a stream do not apply."""

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 from typing import Any, Protocol
 
 from deployments.providers import openai_chat, openai_responses
-from deployments.providers.base import StreamingProvider, served_name
+from deployments.providers.base import served_name
 from deployments.providers.errors import VendorResponse
-from deployments.providers.timeouts import answered, streamed
+from deployments.providers.timeouts import answered, gathered, streamed
 from deployments.providers.usage import from_openai
 from deployments.providers.vendor_call import VendorCall
 from routing.capabilities import needs_responses
 from routing.catalogue import Model
+from routing.deltas import joined_answer
 from routing.errors import ProviderRefused, ProviderTruncated
-from routing.models import Delta, EmbeddingResult, EmbedRequest, ModelRequest
+from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, ModelRequest
 
 _JSON = dict[str, Any]
+DeltasOf = Callable[[list[_JSON]], Iterable[Delta]]
 
 
 class OpenAITransport(Protocol):
@@ -28,6 +30,9 @@ class OpenAITransport(Protocol):
     def events(self, path: str, body: _JSON, timeout_s: float) -> AsyncGenerator[list[_JSON], None]:
         """Yield the events of a stream; those that arrived together are in one list."""
 
+    async def read(self, path: str, body: _JSON, timeout_s: float, take: Callable[[list[_JSON]], None]) -> None:
+        """Pass the events of a stream to `take`, many at a time; also those before its early end."""
+
     def reply(self, error: Exception) -> VendorResponse | None:
         """Return the error response of a server, or None if the exception carries none."""
 
@@ -36,7 +41,7 @@ class OpenAITransport(Protocol):
     async def aclose(self) -> None: ...
 
 
-class OpenAIProvider(StreamingProvider):
+class OpenAIProvider:
     """One transport with one connection pool for each replica.
 
     `has_responses` says whether the server has OpenAI's Responses API, for requests that chat completions refuse.
@@ -52,12 +57,25 @@ class OpenAIProvider(StreamingProvider):
         self._transport = transport
         self._has_responses = has_responses
 
+    async def answer(self, model: Model, request: ModelRequest, call: VendorCall | None = None) -> Answer:
+        """Return a whole answer, received as a stream: what the vendor has made is known when the caller leaves."""
+
+        async def read(add: Callable[[Delta], None]) -> None:
+            path, body, deltas_of = self._streaming(model, request)
+
+            def take(events: list[_JSON]) -> None:
+                for delta in deltas_of(events):
+                    add(delta)
+
+            await self._transport.read(path, body, request.timeout_s, take)
+
+        deltas = await gathered(read, request.timeout_s, self._transport.reply, call)
+        return joined_answer(deltas, served_name(model, False), False)
+
     def stream(
         self, model: Model, request: ModelRequest, call: VendorCall | None = None
     ) -> AsyncGenerator[Delta, None]:
-        responds = self._responds(model, request)
-        deltas = self._response_deltas(model, request) if responds else self._chat_deltas(model, request)
-        return streamed(deltas, request, self._transport.reply, call)
+        return streamed(self._deltas(model, request), request, self._transport.reply, call)
 
     async def embed(self, model: Model, request: EmbedRequest, call: VendorCall | None = None) -> EmbeddingResult:
         if any(message.images for message in request.inputs):
@@ -77,21 +95,21 @@ class OpenAIProvider(StreamingProvider):
             or needs_responses(model.capabilities, request.options, request.effort)
         )
 
-    async def _chat_deltas(self, model: Model, request: ModelRequest) -> AsyncGenerator[Delta, None]:
+    async def _deltas(self, model: Model, request: ModelRequest) -> AsyncGenerator[Delta, None]:
+        path, body, deltas_of = self._streaming(model, request)
+        async with aclosing(self._transport.events(path, body, request.timeout_s)) as groups:
+            async for events in groups:
+                for delta in deltas_of(events):
+                    yield delta
+
+    def _streaming(self, model: Model, request: ModelRequest) -> tuple[str, _JSON, DeltasOf]:
+        """Return the path and the body of a streamed request, and the reader of its events."""
+        if self._responds(model, request):
+            body = openai_responses.response_body(model, request) | {"stream": True}
+            return openai_responses.PATH, body, openai_responses.EventReader().read
         body = openai_chat.chat_body(model, request, self._output_limit_field)
         body |= {"stream": True, "stream_options": {"include_usage": True}}
-        reader = openai_chat.ChunkReader()
-        async with aclosing(self._transport.events(openai_chat.PATH, body, request.timeout_s)) as groups:
-            async for chunks in groups:
-                yield reader.read(chunks)
-
-    async def _response_deltas(self, model: Model, request: ModelRequest) -> AsyncGenerator[Delta, None]:
-        body = openai_responses.response_body(model, request) | {"stream": True}
-        reader = openai_responses.EventReader()
-        async with aclosing(self._transport.events(openai_responses.PATH, body, request.timeout_s)) as groups:
-            async for events in groups:
-                for delta in reader.read(events):
-                    yield delta
+        return openai_chat.PATH, body, openai_chat.ChunkReader().deltas
 
     async def _embed(self, model: Model, request: EmbedRequest) -> EmbeddingResult:
         texts = [list(message.token_ids) or message.text for message in request.inputs]

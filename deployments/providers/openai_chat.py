@@ -154,6 +154,10 @@ class ChunkReader:
         self._indexes: dict[Any, int] = {}
         self._thinking_bytes = 0
 
+    def deltas(self, chunks: Iterable[Json]) -> tuple[Delta]:
+        """Return the one delta of chunks that arrived together."""
+        return (self.read(chunks),)
+
     def read(self, chunks: Iterable[Json]) -> Delta:
         """Return the chunks that arrived together as one delta."""
         texts, logprobs, calls = list[str](), list[Mapping[str, Any]](), list[ToolCallDelta]()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from typing import Any
 
 import openai
@@ -45,6 +46,12 @@ class OpenAISdk:
         async with chunks:
             async for chunk in chunks:
                 yield [chunk]
+
+    async def read(self, path: str, body: _JSON, timeout_s: float, take: Callable[[list[_JSON]], None]) -> None:
+        """Pass the events of a stream to `take`; raises as `post` does."""
+        async with aclosing(self.events(path, body, timeout_s)) as groups:
+            async for events in groups:
+                take(events)
 
     def reply(self, error: Exception) -> VendorResponse | None:
         if isinstance(error, openai.APIStatusError):

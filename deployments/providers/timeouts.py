@@ -64,11 +64,7 @@ async def streamed(
                     break
                 raise to_ours(error, watch.phase, reply_of, call.sent) from None
             call.received.add(delta)
-            last = Delta(
-                finish=delta.finish or last.finish,
-                usage=delta.usage or last.usage,
-                service_tier=delta.service_tier or last.service_tier,
-            )
+            last = _ending(last, delta)
             usage_so_far = delta.usage_so_far or usage_so_far
             thinking_bytes += delta.thinking_bytes
             if delta.text or delta.tool_calls or delta.logprobs:
@@ -84,6 +80,53 @@ async def streamed(
     if last.finish is None:
         raise ProviderTruncated(phase=watch.phase)
     yield last
+
+
+async def gathered(
+    read: Callable[[Callable[[Delta], None]], Awaitable[None]],
+    timeout_s: float,
+    reply_of: ReplyOf,
+    call: VendorCall | None = None,
+) -> list[Delta]:
+    """Return all that `streamed` would yield, without its timers between tokens; raises ProviderError.
+
+    `read` receives the answer and passes each delta to the function that it is given, also those of an answer that
+    breaks off or that nobody waits for any more.
+    """
+    call, pieces, last = call or VendorCall(), list[Delta](), Delta()
+
+    def add(delta: Delta) -> None:
+        nonlocal last
+        call.received.add(delta)
+        last = _ending(last, delta)
+        if delta.text or delta.tool_calls or delta.logprobs:
+            pieces.append(Delta(text=delta.text, tool_calls=delta.tool_calls, logprobs=delta.logprobs))
+
+    def phase() -> Phase:
+        return "stream" if pieces else "first_token"
+
+    with call:
+        try:
+            async with asyncio.timeout(timeout_s):
+                await read(add)
+        except Exception as error:
+            # As in `streamed`, a complete answer is not requested again.
+            if last.finish is None:
+                raise to_ours(error, phase(), reply_of, call.sent) from None
+    if last.finish is None:
+        raise ProviderTruncated(phase=phase())
+    return [*pieces, last]
+
+
+def _ending(last: Delta, delta: Delta) -> Delta:
+    """Return the end of an answer as far as it is known after `delta`."""
+    if delta.finish is None and delta.usage is None and delta.service_tier is None:
+        return last
+    return Delta(
+        finish=delta.finish or last.finish,
+        usage=delta.usage or last.usage,
+        service_tier=delta.service_tier or last.service_tier,
+    )
 
 
 class _Watch:

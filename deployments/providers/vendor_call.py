@@ -48,5 +48,9 @@ def mark_sent() -> None:
 
 
 async def mark_sent_hook(request: object) -> None:
-    """Report a request, as an event hook of httpx2."""
+    """Report a request, as an event hook of httpx2.
+
+    httpx2 calls it before it connects. So a call that is cancelled or killed while it connects counts as sent, and has
+    an estimate; no call that left counts as unsent.
+    """
     mark_sent()

@@ -93,7 +93,7 @@ class ContextBuilder:
     def prefetch(self, question: str, identity: str) -> None:
         """Start the knowledge search for an interim question; `turn` reuses it if the final question asks the same."""
         picture = self._picture_for(question, identity)
-        self.knowledge.prefetch(question, picture.jpeg if picture is not None else None)
+        self.knowledge.prefetch(question, picture.jpeg if picture is not None else None, identity)
 
     async def turn(self, question: str, asker: str, identity: str) -> Turn:
         """Return the prompt for `question`. The knowledge search delays it by its deadline at most."""
@@ -103,7 +103,7 @@ class ContextBuilder:
         )
         jpeg, label = (await self._jpeg_now(picture), picture.label) if picture is not None else (None, "")
         remarks = list(self._remarks)
-        search = self.knowledge.finish(question, jpeg)
+        search = self.knowledge.finish(question, jpeg, identity)
         prompt_question = PromptQuestion(
             text=question,
             asker=asker,

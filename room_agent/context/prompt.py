@@ -20,8 +20,8 @@ from room_agent.text.quoting import MAX_QUOTED_CHARS, Fence, clean_name, one_lin
 from routing.estimates import MESSAGE_OVERHEAD_TOKENS
 from routing.models import Passage
 
-IMAGE_TOKENS = 1_200
-"""About the tokens of a frame of 1024 x 576, by the vendor that counts the most."""
+IMAGE_TOKENS = 1_750
+"""About the tokens of a picture of 1536 x 864, the largest of a question, by the vendor that counts the most."""
 MAX_QUESTION_BYTES = 8_192
 """The limit of one chat message. Of several messages joined into one question both ends stay."""
 MAX_SOURCE_CHARS = 200

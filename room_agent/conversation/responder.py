@@ -42,6 +42,7 @@ class PendingAnswer:
         self.text = ""
         self.sources: tuple[str, ...] = ()
         self.handle: SpeechHandle | None = None
+        self._asker = question.identity
         self._speech_output = speech_output
         self._transcript = transcription.begin_answer(question.identity)
         # Unbounded, but an answer is not longer than llm.MAX_CHARS.
@@ -50,7 +51,7 @@ class PendingAnswer:
     def begin(self) -> None:
         """Open the TTS stream, so that it connects while the model computes the first token."""
         if self._speech_output is not None and self.handle is None:
-            self.handle = self._speech_output.say(self._spoken())
+            self.handle = self._speech_output.say(self._spoken(), self._asker)
 
     def add(self, words: str) -> None:
         """Write and speak some words. Blanks before the first word are dropped."""

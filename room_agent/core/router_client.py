@@ -64,7 +64,7 @@ class OpenedRoom(RouterReply):
     limits: RoomLimits
     budget: TenantBudget | None = None
     takes_participants: bool = False
-    """Whether heartbeats may name the speakers of usage events; a router of an older version rejects the field."""
+    """Whether requests may name the participants whose costs they are; a router of an older version rejects that."""
 
 
 class SetAsideEvent(RouterReply):
@@ -156,15 +156,22 @@ class RouterClient:
         await send(self._transport, "DELETE", self._room_path, self._token, OPEN_TIMEOUT_S)
 
     async def describe(
-        self, jpeg: bytes, headers: Mapping[str, str], body: Mapping[str, Any] | None = None
+        self, jpeg: bytes, headers: Mapping[str, str], body: Mapping[str, Any] | None = None, sharer: str = ""
     ) -> Description:
-        """Return the description of one frame: of its JPEG, or of the pictures in a JSON body."""
+        """Return the description of one frame of a participant: of its JPEG, or of the pictures in a JSON body."""
+        if sharer and self._takes_participants:
+            # Identities are any text, and headers are ASCII.
+            headers = {**headers, "x-frame-participant": quote(sharer, safe="")}
         return parse(Description, json_object((await self._post_frame(jpeg, headers, body)).body))
 
-    async def search(self, query: str, jpeg: bytes | None, top_k: int, timeout_s: float) -> tuple[Passage, ...]:
+    async def search(
+        self, query: str, jpeg: bytes | None, top_k: int, timeout_s: float, asker: str = ""
+    ) -> tuple[Passage, ...]:
         """Return at most `top_k` passages of the tenant's knowledge base for a question and, if given, a frame."""
         image = None if jpeg is None else data_url(jpeg)
         body = {"query": query, "image": image, "top_k": top_k}
+        if asker and self._takes_participants:
+            body["user"] = asker
         reply = await self._post("/v1/knowledge/search", self._token, body, timeout_s)
         return tuple(found.passage() for found in parse(SearchPassages, reply).passages[:top_k])
 

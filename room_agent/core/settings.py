@@ -71,8 +71,13 @@ class AgentSettings(BaseSettings):
 
     It should be on a disk that outlives the process: the next worker that starts there bills the usage left in it.
     """
-    drain_s: Annotated[float, Field(validation_alias="RAYROOM_DRAIN_S", ge=0, le=86_400)] = 30.0
-    """The time after SIGTERM in which running meetings may end by themselves; then their jobs are ended."""
+    dispatch_url: Annotated[str, Field(validation_alias="RAYROOM_DISPATCH_URL", pattern=r"^(https?://\S+)?$")] = ""
+    """The address of `rayroom dispatch`, if it runs: with the worker's heartbeats it replaces a dead agent at once."""
+    drain_s: Annotated[float, Field(validation_alias="RAYROOM_DRAIN_S", ge=0, le=86_400)] = 15.0
+    """The time after SIGTERM in which running rooms are handed over or end; then their jobs are ended.
+
+    With `CLOSE_TIMEOUT_S` it fits into the 30 s that Kubernetes gives a pod.
+    """
     http_port: Annotated[int, Field(validation_alias="RAYROOM_AGENT_HTTP_PORT", ge=0, le=65_535)] = 0
 
     voice: Annotated[Literal["on", "off"], Field(validation_alias="RAYROOM_VOICE")] = "off"

@@ -108,6 +108,11 @@ def could_be_clock(region: Region, shape: Size) -> bool:
     return _fits(region, _CLOCK_CELLS, max(shape) / _LONG_SIDE_CELLS) and _in_a_bar(region, shape)
 
 
+def could_be_caret(region: Region, shape: Size) -> bool:
+    """Return whether a region of a grid of `shape` is as small as a caret."""
+    return any(_fits(region, size, max(shape) / _LONG_SIDE_CELLS) for size in (_CARET_CELLS, _BLOCK_CARET_CELLS))
+
+
 def _with_whole_beams(regions: Sequence[Region], scale: float) -> list[Region]:
     """Return the regions, with two that stand one above the other as one: the serifs of an I-beam with a pale stem."""
     joined = list(regions)
@@ -127,8 +132,7 @@ def _kind(region: Region, reader: RegionReader) -> RegionKind:
         return RegionKind.DETAIL if reader.is_sharp and has_strokes(reader.pixels(region)) else RegionKind.NOISE
     if could_be_clock(region, reader.shape) and reader.reads_as_time(region):
         return RegionKind.CLOCK
-    caret_sized = any(_fits(region, size, reader.scale) for size in (_CARET_CELLS, _BLOCK_CARET_CELLS))
-    if caret_sized and is_caret(reader.pixels(region)):
+    if could_be_caret(region, reader.shape) and is_caret(reader.pixels(region)):
         return RegionKind.CARET
     # A pointer that moved by less than its size leaves one region around both places.
     upright = region.height >= 0.6 * region.width
@@ -145,6 +149,11 @@ def _spots(spots: Sequence[Region], reader: RegionReader) -> list[Finding]:
     alone = [_pointer_alone(region, one, reader) for region, one in zip(spots, pixels, strict=True)]
     found = {index: finding for index, finding in enumerate(alone) if finding is not None}
     likely = set(found)
+    # The outline of one pointer may be lost in the text around it, and its pixels are those of the other place.
+    shapes = [*reader.known_shapes, *(finding.shape for finding in found.values() if finding.shape is not None)]
+    for index, region in enumerate(spots):
+        if index not in found and _is_pointer_sized(region, reader) and _shows(shapes, pixels[index]):
+            found[index] = _finding(RegionKind.POINTER, region)
     certain = reader.known_shapes or any(finding.kind is RegionKind.POINTER for finding in found.values())
     if certain or len(found) == _MAX_OF_A_KIND:
         # There is a pointer on this screen, so another thing like one is that pointer too.
@@ -153,7 +162,7 @@ def _spots(spots: Sequence[Region], reader: RegionReader) -> list[Finding]:
         # Two cursors need no comparison of their pixels.
         if origin in likely and target in likely:
             continue
-        if not all(_fits(spots[index], _POINTER_CELLS, reader.scale) for index in (origin, target)):
+        if not all(_is_pointer_sized(spots[index], reader) for index in (origin, target)):
             continue
         shape = moved_shape(pixels[origin], pixels[target])
         if shape is None:
@@ -174,18 +183,26 @@ def _spots(spots: Sequence[Region], reader: RegionReader) -> list[Finding]:
 
 def _pointer_alone(region: Region, pixels: RegionPixels, reader: RegionReader) -> Finding | None:
     """Return the finding for a pointer that arrived at a region or left it: a SPOT if its outline is only likely."""
-    if not _fits(region, _POINTER_CELLS, reader.scale):
+    if not _is_pointer_sized(region, reader):
         return None
     shape = shape_alone(pixels)
     likeness = cursor_likeness(shape.mask)
     if likeness < LIKELY:
-        known = any(is_shown(shape, pixels) for shape in reader.known_shapes)
-        return _finding(RegionKind.POINTER, region) if known else None
+        return None
     # Only a certain outline is remembered as that of this screen's pointer. A likely one that leaves is a pointer
     # too: letters are typed one by one, but seldom deleted so.
     certain = likeness >= CERTAIN
     kind = RegionKind.POINTER if certain or has_left(pixels) else RegionKind.SPOT
     return Finding(kind=kind, region=region, shape=shape if certain else None)
+
+
+def _is_pointer_sized(region: Region, reader: RegionReader) -> bool:
+    return _fits(region, _POINTER_CELLS, reader.scale)
+
+
+def _shows(shapes: Sequence[Shape], pixels: RegionPixels) -> bool:
+    """Return whether one of the shapes arrived at a region or left it."""
+    return any(is_shown(shape, pixels) for shape in shapes)
 
 
 def _shifted(region: Region, pixels: RegionPixels, reader: RegionReader) -> Finding:

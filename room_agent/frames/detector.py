@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from room_agent.frames.grid import BlockMeans, cell_px_of
 from room_agent.frames.i420 import Planes
 from room_agent.frames.noise import MANY_CELLS, ChangedCells, NoiseGate
 from room_agent.frames.picture import Picture
-from room_agent.frames.regions import Region, around_all, find_regions
+from room_agent.frames.regions import Region, all_within, around_all, find_regions
 from room_agent.frames.verdict import LARGE_CELLS, Finding, Judgement, RegionKind, Verdict, box_px_of
 
 BLACK_LUMA = 20
@@ -26,6 +27,10 @@ WebRTC sends black where the source has nothing to show.
 _TINT_CELLS = 24
 _TINT_SHARE = 0.5
 _TINT_SIDE_CELLS = 3
+# Parts of a new scene that lie no farther apart are one.
+_SCENE_BRIDGE_CELLS = 16
+# What is nearer to a region belongs to it.
+_FAR_CELLS = 2
 _WHY = {
     RegionKind.POINTER: "pointer moved",
     RegionKind.CARET: "caret blinked",
@@ -56,14 +61,16 @@ class ChangeDetector:
 
     def judge(self, planes: Planes) -> Judgement:
         """Return how `planes` differs from the last kept frame. The reference stays as it is."""
-        return self.judge_picture(self.picture(planes))
+        picture = self.picture(planes)
+        return Judgement(verdict=Verdict.SAME, why="black") if is_black(picture) else self.judge_picture(picture)
 
     def judge_picture(
         self, picture: Picture, judged: Mask | None = None, known_shapes: Sequence[Shape] = ()
     ) -> Judgement:
-        """Return how a picture differs from the last kept one, within the cells of the mask `judged` if given."""
-        if is_black(picture):
-            return Judgement(verdict=Verdict.SAME, why="black")
+        """Return how a picture differs from the last kept one, within the cells of the mask `judged` if given.
+
+        A black picture is not to be judged: it shows nothing.
+        """
         if self._kept is None:
             return _whole(picture, Verdict.NEW, "first frame")
         # A layer of a quarter of the size has fewer pixels than the kept picture has cells.
@@ -86,7 +93,9 @@ class ChangeDetector:
 
 def is_black(picture: Picture) -> bool:
     """Return whether the picture is black, as WebRTC sends it where the source has nothing to show."""
-    return int(picture.grid.y.max()) <= BLACK_LUMA
+    # A few cells show it as a rule.
+    luma = picture.grid.y
+    return int(luma[::8, ::8].max()) <= BLACK_LUMA and int(luma.max()) <= BLACK_LUMA
 
 
 def compare(
@@ -101,12 +110,12 @@ def compare(
     if cells.nothing:
         return Judgement(verdict=Verdict.SAME, why="nothing changed")
     columns = picture.grid.shape[1]
-    # With this many cells no pointer, caret or clock explains the change, and finding regions would be slow.
+    # With this many cells no pointer, caret or clock explains the change.
     if cells.count > MANY_CELLS:
-        whole = around_all(cells.indexes, cells.luma, cells.chroma, cells.count, columns)
-        return judgement_of([Finding(kind=RegionKind.CONTENT, region=whole)], picture)
+        scene = [Finding(kind=RegionKind.CONTENT, region=region) for region in _parts_of_scene(cells, columns)]
+        return judgement_of(scene, picture)
     reader = RegionReader(
-        pixels=lambda region: kept.pixels(region, picture),
+        pixels=cache(lambda region: kept.pixels(region, picture)),
         reads_as_time=lambda region: reads_as_time(*picture.text_around(region, CLOCK_MARGIN_PX)),
         shape=picture.grid.shape,
         is_sharp=kept.luma.shape == picture.luma.shape,
@@ -138,10 +147,20 @@ def judgement_of(findings: Sequence[Finding], picture: Picture) -> Judgement:
     )
 
 
+def _parts_of_scene(cells: ChangedCells, columns: int) -> list[Region]:
+    """Return the regions that lie far apart, such as a line typed below a video, or one around all cells."""
+    # Of very many cells there is but a sample.
+    exact = cells.indexes.size == cells.count
+    parts = find_regions(cells.indexes, cells.luma, columns, cells.chroma, _SCENE_BRIDGE_CELLS) if exact else []
+    return parts or [around_all(cells.indexes, cells.luma, cells.chroma, cells.count, columns)]
+
+
 def _faint_regions(cells: ChangedCells, gate: NoiseGate, regions: Sequence[Region], columns: int) -> list[Region]:
     """Return the regions of cells that moved by little, away from those that moved by much."""
+    if all_within(cells.faint, regions, columns, _FAR_CELLS):
+        return []
     faint = find_regions(cells.faint, gate.luma_moved(cells.faint), columns)
-    return [one for one in faint if not any(one.overlaps(region, 2) for region in regions)]
+    return [one for one in faint if not any(one.overlaps(region, _FAR_CELLS) for region in regions)]
 
 
 def _tints(cells: ChangedCells, gate: NoiseGate, regions: Sequence[Region], columns: int) -> list[Finding]:
@@ -152,7 +171,7 @@ def _tints(cells: ChangedCells, gate: NoiseGate, regions: Sequence[Region], colu
         for area in areas
         if area.cells >= max(_TINT_CELLS, _TINT_SHARE * area.width * area.height)
         and min(area.width, area.height) >= _TINT_SIDE_CELLS
-        and not any(area.overlaps(region, 2) for region in regions)
+        and not any(area.overlaps(region, _FAR_CELLS) for region in regions)
     ]
 
 

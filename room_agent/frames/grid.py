@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from room_agent.frames.i420 import LumaScaler, Plane, Planes
+from room_agent.frames.i420 import MeansScaler, Plane, Planes
 
 # Codecs work in blocks of four pixels, so a 4x4 mean survives them best. Both simulcast layers of a 1080p share land
 # on one grid: half the pixels, cells of half the side.
@@ -41,12 +41,9 @@ class BlockMeans:
         self.cell_px = cell_px or cell_px_of(width_px)
         self.shape = rows, columns = -(-height_px // self.cell_px), -(-width_px // self.cell_px)
         self.cells = rows * columns
-        self._luma, self._chroma = LumaScaler(columns, rows), LumaScaler(columns, rows)
-
-    def __call__(self, luma: Plane) -> Plane:
-        """Return the mean luma of each cell, one byte a cell, in memory of its own."""
-        return self._luma(luma)
+        self._scaler = MeansScaler(columns, rows)
 
     def grid(self, planes: Planes) -> CellGrid:
         """Return the means of all three planes, in memory of their own."""
-        return CellGrid(y=self._luma(planes.y), u=self._chroma(planes.u), v=self._chroma(planes.v))
+        y, u, v = self._scaler(planes)
+        return CellGrid(y=y, u=u, v=v)

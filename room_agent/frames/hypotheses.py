@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from room_agent.frames.classifier import could_be_clock, is_same_shape
+from room_agent.frames.classifier import could_be_caret, could_be_clock, is_same_shape
 from room_agent.frames.cursors import Shape
 from room_agent.frames.regions import Region
 from room_agent.frames.verdict import Finding, RegionKind
@@ -36,9 +36,13 @@ _LIMIT_S = {
 _BLINKS_AGAIN_S = 25.0
 _MINUTE_S, _MINUTE_TOLERANCE_S = 60.0, 2.5
 _TICKS = 3
+# What came and went so often in one small place blinks, whatever its outline.
+_TURNS = 3
 _PLACES = 3
 _MOST_SHAPES = 4
 _MOST_REGIONS = 16
+
+_UNEXPLAINED = (RegionKind.CONTENT, RegionKind.SPOT, RegionKind.DETAIL)
 
 SinceOf = Callable[[Region], float]
 
@@ -50,6 +54,12 @@ class _Ticking:
     region: Region
     changed_s: tuple[float, ...]
     confirmed: bool = False
+    is_bar: bool = False
+    """Whether it has the outline of a caret."""
+    differs: bool = True
+    """Whether it differed from the kept picture when it last changed."""
+    turns: int = 0
+    """How often it came or went since it was first seen."""
 
 
 @dataclass(slots=True)
@@ -68,7 +78,7 @@ class Hypotheses:
 
         `changed` returns whether a region changed since the look before; `shape` is the grid's.
         """
-        self._learn_carets(findings, changed, now_s)
+        self._learn_carets(findings, changed, shape, now_s)
         self._learn_clocks(findings, changed, shape, now_s)
         self._learn_pointer(findings)
         return [self._borne_out(finding) for finding in findings]
@@ -84,15 +94,19 @@ class Hypotheses:
         if finding.kind is RegionKind.POINTER:
             return not self.known_shapes
         if finding.kind is RegionKind.CARET:
-            return not any(_is_at(one, finding) and _is_alive(one, _BLINKS_AGAIN_S, now_s) for one in self._carets)
+            return not any(
+                _is_at(one, finding) and _is_alive(one, _BLINKS_AGAIN_S if one.is_bar else CARET_S, now_s)
+                for one in self._carets
+            )
         if finding.kind is RegionKind.CLOCK:
             return not any(_is_at(one, finding) and _is_alive(one, CLOCK_S, now_s) for one in self._clocks)
         return True
 
     def _borne_out(self, finding: Finding) -> Finding:
-        clock = any(one.confirmed and _is_at(one, finding) for one in self._clocks)
-        if finding.kind is RegionKind.CONTENT and clock:
+        if finding.kind is RegionKind.CONTENT and any(one.confirmed and _is_at(one, finding) for one in self._clocks):
             return replace(finding, kind=RegionKind.CLOCK)
+        if finding.kind in _UNEXPLAINED and any(one.turns >= _TURNS and _holds(one, finding) for one in self._carets):
+            return replace(finding, kind=RegionKind.CARET)
         return finding
 
     def _learn_pointer(self, findings: Sequence[Finding]) -> None:
@@ -113,12 +127,17 @@ class Hypotheses:
         if not any(is_same_shape(shape, known) for known in self.known_shapes):
             self.known_shapes = [*self.known_shapes, shape][-_MOST_SHAPES:]
 
-    def _learn_carets(self, findings: Sequence[Finding], changed: Callable[[Region], bool], now_s: float) -> None:
-        self._carets = [_ticked(one, now_s) if changed(one.region) else one for one in self._carets]
+    def _learn_carets(
+        self, findings: Sequence[Finding], changed: Callable[[Region], bool], shape: tuple[int, int], now_s: float
+    ) -> None:
+        self._carets = [_turned(one, findings, now_s) if changed(one.region) else one for one in self._carets]
         for finding in findings:
-            if finding.kind is RegionKind.CARET and not any(_is_at(one, finding) for one in self._carets):
-                self._carets.append(_Ticking(region=finding.region, changed_s=(now_s,)))
-        self._carets = self._carets[-_MOST_REGIONS:]
+            is_bar = finding.kind is RegionKind.CARET
+            if not is_bar and not (finding.kind in _UNEXPLAINED and could_be_caret(finding.region, shape)):
+                continue
+            if not any(_is_at(one, finding) for one in self._carets):
+                self._carets.append(_Ticking(region=finding.region, changed_s=(now_s,), is_bar=is_bar))
+        self._carets = sorted(self._carets, key=lambda one: one.changed_s[-1])[-_MOST_REGIONS:]
 
     def _learn_clocks(
         self, findings: Sequence[Finding], changed: Callable[[Region], bool], shape: tuple[int, int], now_s: float
@@ -141,6 +160,12 @@ def _ticked(one: _Ticking, now_s: float) -> _Ticking:
     return replace(one, changed_s=changed_s, confirmed=one.confirmed or minutes)
 
 
+def _turned(one: _Ticking, findings: Sequence[Finding], now_s: float) -> _Ticking:
+    """Return the place after another change, in which a caret came or went."""
+    differs = any(_is_at(one, finding) for finding in findings)
+    return replace(_ticked(one, now_s), differs=differs, turns=one.turns + (differs != one.differs))
+
+
 def _is_alive(one: _Ticking, within_s: float, now_s: float) -> bool:
     """Return whether a place changed more than once, the last time within the given time."""
     return len(one.changed_s) > 1 and now_s - one.changed_s[-1] <= within_s
@@ -149,3 +174,14 @@ def _is_alive(one: _Ticking, within_s: float, now_s: float) -> bool:
 def _is_at(one: _Ticking, finding: Finding) -> bool:
     """Return whether a finding lies in the same place, within a cell: the last digit of a clock, or all of it."""
     return one.region.overlaps(finding.region) and abs(one.region.top - finding.region.top) <= 2
+
+
+def _holds(one: _Ticking, finding: Finding) -> bool:
+    """Return whether a finding lies within a place, or a cell beside it."""
+    place, region = one.region, finding.region
+    return (
+        place.top - 1 <= region.top
+        and region.bottom <= place.bottom + 1
+        and place.left - 1 <= region.left
+        and region.right <= place.right + 1
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import av
 import numpy as np
@@ -26,6 +26,8 @@ class Planes:
     y: Plane
     u: Plane
     v: Plane
+    packed: Plane | None = field(default=None, repr=False)
+    """The same bytes as one row, where the planes lie one behind the other: FFmpeg then reads them at once."""
 
     @property
     def width_px(self) -> int:
@@ -52,7 +54,12 @@ class Planes:
         y, chroma = flat[:luma_bytes], flat[luma_bytes:needed_bytes]
         u, v = chroma[:chroma_bytes], chroma[chroma_bytes:]
         chroma_shape = (chroma_height_px, chroma_width_px)
-        return cls(y=y.reshape(height_px, width_px), u=u.reshape(chroma_shape), v=v.reshape(chroma_shape))
+        return cls(
+            y=y.reshape(height_px, width_px),
+            u=u.reshape(chroma_shape),
+            v=v.reshape(chroma_shape),
+            packed=flat[:needed_bytes],
+        )
 
 
 def rotated(planes: Planes, degrees: int) -> Planes:
@@ -89,6 +96,27 @@ class LumaScaler:
         scaled = self._reformatter.reformat(source, *self._size, "gray", interpolation="AREA", threads=1)
         # FFmpeg returns the source itself where nothing is to be scaled; the caller still gets memory of its own.
         return _pixels(scaled.planes[0]) if scaled is not source else luma.copy()
+
+
+class MeansScaler:
+    """Averages all three planes down to one size; for one thread at a time."""
+
+    def __init__(self, width_px: int, height_px: int) -> None:
+        self._size = (width_px, height_px)
+        self._reformatter = VideoReformatter()
+        self._luma, self._chroma = LumaScaler(width_px, height_px), LumaScaler(width_px, height_px)
+
+    def __call__(self, planes: Planes) -> tuple[Plane, Plane, Plane]:
+        """Return the three planes at this scaler's size, in memory of their own."""
+        # FFmpeg scales all three planes wrongly where the chroma has an odd number of rows.
+        if planes.packed is None or planes.width_px % 2 or planes.height_px % 4:
+            return self._luma(planes.y), self._chroma(planes.u), self._chroma(planes.v)
+        # In one pass, which takes two thirds of the time of three.
+        rows = planes.packed.reshape(planes.height_px * 3 // 2, planes.width_px)
+        source = av.VideoFrame.from_numpy_buffer(rows, "yuv420p")
+        scaled = self._reformatter.reformat(source, *self._size, "yuv444p", interpolation="AREA", threads=1)
+        y, u, v = (np.ascontiguousarray(_pixels(plane)) for plane in scaled.planes)
+        return y, u, v
 
 
 class FullRangeScaler:

@@ -26,8 +26,6 @@ _BOX_SHARE = 0.4
 _BRIDGE_TILES = 1
 _MOST_TILES_JOINED = 400
 
-_LOOKS_OF = np.array([bits.bit_count() for bits in range(1 << 16)], np.uint8)
-
 
 class MotionMonitor:
     """Remembers in which of the last 16 looks each tile of one grid changed; for one thread at a time."""
@@ -48,6 +46,9 @@ class MotionMonitor:
 
         Cells in the regions `explained`, where a pointer or a caret stands, are no motion.
         """
+        if not changed.size and not self.regions:
+            self._history <<= 1
+            return False
         rows, columns = np.divmod(changed, self._cells[1])
         tile_of = rows // TILE_CELLS * self._shape[1] + columns // TILE_CELLS
         cells = np.bincount(tile_of, minlength=self._history.size).reshape(self._shape)
@@ -56,8 +57,8 @@ class MotionMonitor:
             tiles[_tiles_of(region)] = False
         self._history <<= 1
         self._history |= tiles
-        looks = _LOOKS_OF[self._history]
-        starting = (_LOOKS_OF[self._history & _STARTS_MASK] >= _STARTS_LOOKS) | (looks >= _STARTS_SLOWLY_LOOKS)
+        looks = np.bitwise_count(self._history)
+        starting = (np.bitwise_count(self._history & _STARTS_MASK) >= _STARTS_LOOKS) | (looks >= _STARTS_SLOWLY_LOOKS)
         if not self.regions and not starting.any():
             return False
         before = self._moving
@@ -66,7 +67,7 @@ class MotionMonitor:
 
     def _update(self, starting: Mask) -> None:
         """Find the moving regions anew: those that start, and those of before that have not come to rest."""
-        joining = starting | (_LOOKS_OF[self._history] >= _JOINS_LOOKS)
+        joining = starting | (np.bitwise_count(self._history) >= _JOINS_LOOKS)
         joining |= self._moving & (self._history > 0)
         resting = (self._history & _RESTS_MASK) == 0
         moving = np.zeros(self._shape, np.bool_)

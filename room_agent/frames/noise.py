@@ -85,6 +85,8 @@ class NoiseGate:
         self._luma, self._chroma = np.empty(shape, np.uint8), np.empty(shape, np.uint8)
         self._scratch, self._lower = np.empty(shape, np.uint8), np.empty(shape, np.uint8)
         self._most, self._beyond = np.empty(shape, np.uint8), np.empty(shape, np.bool_)
+        self._contrasts = np.empty(shape, np.uint8)
+        self._few = False
 
     def changed_cells(self, grid: CellGrid, reference: CellGrid, judged: Mask | None = None) -> ChangedCells:
         """Return the cells that moved beyond noise. With many of them, return only those beyond the strict limits.
@@ -94,13 +96,17 @@ class NoiseGate:
         self._move(grid, reference)
         if int(self._most.max()) <= _FAINT_LUMA:
             return _NONE
-        steady = _without_drift(grid, reference)
+        steady = self._without_drift(grid, reference)
         if steady is not grid:
             self._move(steady, reference)
         np.greater(self._most, _FAINT_LUMA, out=self._beyond)
         if judged is not None:
             np.logical_and(self._beyond, judged, out=self._beyond)
         moved = np.flatnonzero(self._beyond)
+        # Of few cells the contrast is needed more than once.
+        self._few = moved.size <= _SAMPLE
+        if self._few:
+            self._contrasts.ravel()[moved] = np.maximum(_contrast(steady.y, moved), _contrast(reference.y, moved))
         candidates = moved[(self._luma.ravel()[moved] > _LUMA) | (self._chroma.ravel()[moved] > _CHROMA)]
         indexes, count = self._survivors(candidates, steady, reference, strict=False)
         strict = count > MANY_CELLS
@@ -120,6 +126,13 @@ class NoiseGate:
         """Return by how many luma levels some cells moved in the last comparison."""
         return self._luma.ravel()[cells]
 
+    def _contrast_of(self, cells: Indexes, grid: CellGrid, reference: CellGrid) -> Plane:
+        """Return the luma contrast around cells, some of those that moved, in the busier of two pictures."""
+        if self._few:
+            return self._contrasts.ravel()[cells]
+        contrast: Plane = np.maximum(_contrast(grid.y, cells), _contrast(reference.y, cells))
+        return contrast
+
     def _move(self, grid: CellGrid, reference: CellGrid) -> None:
         """Store by how many levels the luma and the chroma of each cell moved."""
         self._distance(grid.y, reference.y, self._luma)
@@ -127,6 +140,19 @@ class NoiseGate:
         self._distance(grid.v, reference.v, self._scratch)
         np.maximum(self._chroma, self._scratch, out=self._chroma)
         np.maximum(self._luma, self._chroma, out=self._most)
+
+    def _without_drift(self, grid: CellGrid, reference: CellGrid) -> CellGrid:
+        """Return the grid less the median change: the whole picture got brighter or darker by a few levels."""
+        # One cell in 256 is enough for a median, and 256 times cheaper.
+        sample = (slice(None, None, 16),) * 2
+        if 2 * np.count_nonzero(self._luma[sample]) < self._luma[sample].size:
+            return grid
+        moved = np.subtract(grid.y[sample], reference.y[sample], dtype=np.int16).ravel()
+        middle = moved.size // 2
+        drift = max(-_DRIFT_LUMA, min(int(np.partition(moved, middle)[middle]), _DRIFT_LUMA))
+        if drift == 0:
+            return grid
+        return CellGrid(y=np.clip(grid.y.astype(np.int16) - drift, 0, 255).astype(np.uint8), u=grid.u, v=grid.v)
 
     def _distance(self, one: Plane, other: Plane, out: Plane) -> None:
         # The difference of unsigned bytes: the larger less the smaller, so that nothing wraps around.
@@ -148,7 +174,7 @@ class NoiseGate:
 
         Where the limits are strict and that contrast exceeds a level, luma must move by that level too.
         """
-        contrast = np.maximum(_contrast(grid.y, cells), _contrast(reference.y, cells))
+        contrast = self._contrast_of(cells, grid, reference)
         luma = self._luma.ravel()[cells]
         kept = (luma > _LUMA) & (luma > contrast * (_MANY_CONTRAST if strict else _CONTRAST))
         kept &= luma > np.minimum(contrast, _MANY_LUMA if strict else 0)
@@ -166,7 +192,7 @@ class NoiseGate:
         """Return those of the cells that moved by little, but by much of the contrast around them."""
         if not 0 < moved.size <= 6 * _MOST_FAINT_CELLS:
             return _NO_CELLS
-        contrast = np.maximum(_contrast(grid.y, moved), _contrast(reference.y, moved))
+        contrast = self._contrast_of(moved, grid, reference)
         cells = moved[self._luma.ravel()[moved] > np.maximum(_CONTRAST * contrast, _FAINT_LUMA)]
         return cells if cells.size <= _MOST_FAINT_CELLS else _NO_CELLS
 
@@ -178,20 +204,9 @@ class NoiseGate:
         if cells.size < _TINT_CELLS:
             return _NO_CELLS
         some = cells[:: max(cells.size // 64, 1)]
-        contrast = np.maximum(_contrast(grid.y, some), _contrast(reference.y, some))
+        contrast = self._contrast_of(some, grid, reference)
         blank = contrast < self._most.ravel()[some]
         return cells if blank.mean() >= _TINT_SHARE else _NO_CELLS
-
-
-def _without_drift(grid: CellGrid, reference: CellGrid) -> CellGrid:
-    """Return the grid less the median change: the whole picture got brighter or darker by a few levels."""
-    # One cell in 256 is enough for a median, and 256 times cheaper.
-    moved = np.subtract(grid.y[::16, ::16], reference.y[::16, ::16], dtype=np.int16).ravel()
-    middle = moved.size // 2
-    drift = max(-_DRIFT_LUMA, min(int(np.partition(moved, middle)[middle]), _DRIFT_LUMA))
-    if drift == 0:
-        return grid
-    return CellGrid(y=np.clip(grid.y.astype(np.int16) - drift, 0, 255).astype(np.uint8), u=grid.u, v=grid.v)
 
 
 def _contrast(grid: Plane, cells: Indexes) -> Plane:

@@ -67,9 +67,10 @@ class Picture:
         before: Pixels = self.luma[top:bottom, left:right].astype(np.int16)
         cropped = other.luma[top // zoom : bottom // zoom, left // zoom : right // zoom].astype(np.int16)
         after: Pixels = cropped if zoom == 1 else cropped.repeat(zoom, axis=0).repeat(zoom, axis=1)
+        # The tip of a pointer changes too few pixels of its cell to count, so the cells around the region are read too.
         core = (
-            slice(region.top * self.cell_px - top, region.bottom * self.cell_px - top),
-            slice(region.left * self.cell_px - left, region.right * self.cell_px - left),
+            slice(max((region.top - 1) * self.cell_px - top, 0), (region.bottom + 1) * self.cell_px - top),
+            slice(max((region.left - 1) * self.cell_px - left, 0), (region.right + 1) * self.cell_px - left),
         )
         return RegionPixels.of(before, after, core)
 

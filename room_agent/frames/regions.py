@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,6 +14,7 @@ BRIDGE_CELLS = 3
 """Cells this far apart belong together: the strokes of a letter, the letters of a word."""
 
 MOST_RUNS = 400
+_MOST_BOXES = 8
 
 Indexes = npt.NDArray[np.intp]
 _NO_CELLS: Indexes = np.empty(0, np.intp)
@@ -84,23 +85,47 @@ def find_regions(
     ends = np.append(starts[1:], cells.size)
     tops, lefts, rights = rows[starts], lefts[starts], lefts[ends - 1] + 1
     labels = _joined(tops, lefts, rights, bridge)
-    regions = []
-    for label in dict.fromkeys(labels.tolist()):
-        runs = np.flatnonzero(labels == label)
-        spans = [slice(start, end) for start, end in zip(starts[runs].tolist(), ends[runs].tolist(), strict=True)]
-        regions.append(
-            Region(
-                top=int(tops[runs[0]]),
-                bottom=int(tops[runs[-1]]) + 1,
-                left=int(lefts[runs].min()),
-                right=int(rights[runs].max()),
-                cells=sum(span.stop - span.start for span in spans),
-                weight_luma=sum(int(luma[span].sum()) for span in spans),
-                weight_chroma=0 if chroma is None else sum(int(chroma[span].sum()) for span in spans),
-                indexes=np.concatenate([cells[span] for span in spans]),
-            )
+    # The runs of each region, one region after the other, so that one pass adds up each of its figures.
+    order = np.argsort(labels, kind="stable")
+    firsts = np.flatnonzero(np.diff(labels[order], prepend=-1))
+    figures = zip(
+        np.minimum.reduceat(tops[order], firsts).tolist(),
+        np.maximum.reduceat(tops[order], firsts).tolist(),
+        np.minimum.reduceat(lefts[order], firsts).tolist(),
+        np.maximum.reduceat(rights[order], firsts).tolist(),
+        *(_sums(levels, starts, order, firsts) for levels in (luma, chroma)),
+        _cells_of(cells, labels, starts, ends, firsts.size),
+        strict=True,
+    )
+    return [
+        Region(
+            top=top,
+            bottom=bottom + 1,
+            left=left,
+            right=right,
+            cells=indexes.size,
+            weight_luma=weight_luma,
+            weight_chroma=weight_chroma,
+            indexes=indexes,
         )
-    return regions
+        for top, bottom, left, right, weight_luma, weight_chroma, indexes in figures
+    ]
+
+
+def all_within(cells: Indexes, regions: Sequence[Region], columns: int, margin: int) -> bool:
+    """Return whether each of `cells` lies in the box of a region or within `margin` cells of it."""
+    if len(regions) > _MOST_BOXES:
+        return not cells.size
+    rows, lefts = np.divmod(cells, columns)
+    outside = np.ones(cells.size, np.bool_)
+    for region in regions:
+        outside &= (
+            (rows < region.top - margin)
+            | (rows >= region.bottom + margin)
+            | (lefts < region.left - margin)
+            | (lefts >= region.right + margin)
+        )
+    return not outside.any()
 
 
 def around_all(cells: Indexes, luma: Plane, chroma: Plane, count: int, columns: int) -> Region:
@@ -129,6 +154,24 @@ def _run_starts(cells: Indexes, rows: Indexes, bridge: int) -> Indexes:
     """Return the positions at which a run begins: on another row, or after a gap wider than the bridge."""
     breaks = (np.diff(cells) > bridge + 1) | (np.diff(rows) > 0)
     return np.append(0, np.flatnonzero(breaks) + 1)
+
+
+def _sums(levels: Plane | None, starts: Indexes, order: Indexes, firsts: Indexes) -> list[int]:
+    """Return the sum of the cells' levels over each region; zeros without levels."""
+    if levels is None:
+        return [0] * int(firsts.size)
+    of_runs = np.add.reduceat(levels, starts, dtype=np.int64)
+    sums: list[int] = np.add.reduceat(of_runs[order], firsts).tolist()
+    return sums
+
+
+def _cells_of(cells: Indexes, labels: Indexes, starts: Indexes, ends: Indexes, regions: int) -> list[Indexes]:
+    """Return the cells of each region, in ascending order."""
+    if regions == 1:
+        return [cells]
+    of_cells = labels.repeat(ends - starts)
+    order = np.argsort(of_cells, kind="stable")
+    return np.split(cells[order], np.flatnonzero(np.diff(of_cells[order])) + 1)
 
 
 def _joined(tops: Indexes, lefts: Indexes, rights: Indexes, bridge: int) -> Indexes:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 Service = Literal["stt", "tts"]
 MeteredUsage = tuple[Service, str, str]
-"""A service, its model, and the speaker, whose amounts add up."""
+"""A service, its model, and the person whose amounts add up: the speaker, or the one for whom the agent speaks."""
 MAX_EVENTS = 256
 """The limit of one heartbeat, set by the router."""
 MAX_AMOUNT = {"stt": 86_400_000, "tts": 1_000_000}
@@ -27,7 +27,7 @@ class UsageEvent:
     estimated: bool = False
     """Whether the amount may never have been sent: its job was killed around the send."""
     participant: str = ""
-    """The identity of the speaker; empty for the agent's own speech."""
+    """The identity of the speaker, or of the person for whom the agent speaks; empty where that is nobody."""
 
     @property
     def amount(self) -> int:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
+from cachetools import FIFOCache
 
 from room_agent.audio.stt_stream import message_callback, speaker
 from room_agent.core.settings import stt_price_name
@@ -24,6 +25,8 @@ from room_agent.usage.journal import UsageJournal
 from room_agent.usage.tts_characters import TtsCharacterCounts
 
 _BYTES_PER_SAMPLE = 2
+MAX_SHARES = 256
+"""Participants for whom one socket spoke, before the first of them gets a new share."""
 
 
 class SpeechMeter:
@@ -42,9 +45,15 @@ class SpeechMeter:
         self._sealed = self._sockets = 0
         self.audio_ms = 0
         self.characters = 0
+        self.asker = ""
+        """The participant for whom the agent speaks; empty where that is nobody."""
+
+    def speak_for(self, asker: str) -> None:
+        """Note for whom the agent speaks from now on."""
+        self.asker = asker
 
     def socket(self, service: Service, model: str, participant: str = "") -> SpeechSocket:
-        """Return the meter of a new socket to a vendor, for the speech of one participant or of the agent."""
+        """Return the meter of one participant's share of a new socket to a vendor."""
         self._sockets += 1
         return SpeechSocket(self, self._journal, self._sockets, (service, model, participant))
 
@@ -161,28 +170,26 @@ class AudioDuration:
 class _MeteredSocket(aiohttp.ClientWebSocketResponse):
     """A websocket that meters its sends while the peer is connected."""
 
-    _meter: SpeechSocket
-
     @property
     def _is_connected(self) -> bool:
         return not self.closed and not self._writer.transport.is_closing()
 
-    async def _send_metered(self, amount: int, sending: Awaitable[None]) -> bool:
+    async def _send_metered(self, meter: SpeechSocket, amount: int, sending: Awaitable[None]) -> bool:
         """Await a send and meter it; return whether the amount stays on the bill.
 
         A socket that a send finds broken closes at once, and has sent nothing of it. If it closed while the send
         waited for buffer space, the data may have left before: that stays on the bill.
         """
         transport, waited = self._writer.transport, asyncio.Event()
-        self._meter.will_send(amount)
+        meter.will_send(amount)
         # The callback runs only if the send yields to the loop, that is, if it waits.
         waiting = asyncio.get_running_loop().call_soon(waited.set)
         await sending
         waiting.cancel()
         if not transport.is_closing():
-            self._meter.sent(transport.get_write_buffer_size())
+            meter.sent(transport.get_write_buffer_size())
         elif amount and not waited.is_set():
-            self._meter.refused(amount)
+            meter.refused(amount)
             return False
         return True
 
@@ -225,7 +232,7 @@ def metered_stt_session(meter: SpeechMeter) -> aiohttp.ClientSession:
 
         async def send_bytes(self, data: bytes, compress: int | None = None) -> None:
             amount = self._duration.add(len(data)) if self._is_connected else 0
-            await self._send_metered(amount, super().send_bytes(data, compress))
+            await self._send_metered(self._meter, amount, super().send_bytes(data, compress))
 
     return _session(SttSocket)
 
@@ -236,18 +243,27 @@ def metered_tts_session(meter: SpeechMeter) -> aiohttp.ClientSession:
     class TtsSocket(_MeteredSocket):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
-            self._meter = meter.socket("tts", self._response.url.query.get("model_id", ""))
             self._texts = TtsCharacterCounts()
+            self._shares: FIFOCache[str, SpeechSocket] = FIFOCache(MAX_SHARES)
 
         async def receive(self, *args: Any, **kwargs: Any) -> Any:
             message = await super().receive(*args, **kwargs)
-            if message.type is aiohttp.WSMsgType.TEXT and (refused := self._texts.receive(message.data)):
-                self._meter.refused(refused)
+            if message.type is aiohttp.WSMsgType.TEXT:
+                for asker, refused in self._texts.receive(message.data).items():
+                    self._share(asker).refused(refused)
             return message
 
         async def send_str(self, data: str, compress: int | None = None) -> None:
-            amount = self._texts.send(json.loads(data)) if self._is_connected else 0
-            if not await self._send_metered(amount, super().send_str(data, compress)):
-                self._texts.unsent(amount)
+            message = json.loads(data)
+            amount = self._texts.send(message, meter.asker) if self._is_connected else 0
+            share = self._share(self._texts.asker(message))
+            if not await self._send_metered(share, amount, super().send_str(data, compress)):
+                self._texts.unsent(message, amount)
+
+        def _share(self, asker: str) -> SpeechSocket:
+            if asker not in self._shares:
+                model = self._response.url.query.get("model_id", "")
+                self._shares[asker] = meter.socket("tts", model, asker)
+            return self._shares[asker]
 
     return _session(TtsSocket)

@@ -6,6 +6,7 @@ ElevenLabs does not charge an account with a used-up quota for the text it refus
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -37,12 +38,14 @@ class TtsCharacterCount:
 class _TtsContext:
     """One text: ElevenLabs speaks several at a time through one socket, each under a context id."""
 
+    asker: str
     sent: TtsCharacterCount = field(default_factory=TtsCharacterCount)
     spoken: TtsCharacterCount = field(default_factory=TtsCharacterCount)
+    unsent: int = 0
 
     @property
     def unspoken(self) -> int:
-        return max(0, self.sent.characters - self.spoken.characters)
+        return max(0, self.sent.characters - self.spoken.characters - self.unsent)
 
 
 class TtsCharacterCounts:
@@ -50,29 +53,40 @@ class TtsCharacterCounts:
 
     def __init__(self) -> None:
         self._contexts: dict[str, _TtsContext] = {}
-        self._unsent = 0
         self._refused = False
 
-    def send(self, message: dict[str, Any]) -> int:
-        """Count a message before it is sent; return the characters that it adds to the bill."""
+    def send(self, message: dict[str, Any], asker: str = "") -> int:
+        """Count a message before it is sent; return the characters that it adds to the bill.
+
+        A text is spoken for the `asker` of its first message.
+        """
         if self._refused or message.get("close_context"):
             return 0
-        context = self._contexts.setdefault(str(message.get("context_id")), _TtsContext())
+        context = self._contexts.setdefault(str(message.get("context_id")), _TtsContext(asker))
         return context.sent.add(str(message.get("text") or ""))
 
-    def unsent(self, amount: int) -> None:
-        """Note that `amount` characters were not sent after all. The caller has taken them off the bill."""
-        self._unsent += amount
+    def asker(self, message: dict[str, Any]) -> str:
+        """Return the participant for whom the text of a message is spoken; empty where that is nobody."""
+        context = self._contexts.get(str(message.get("context_id")))
+        return "" if context is None else context.asker
 
-    def receive(self, data: str) -> int:
-        """Process a message of the vendor; return the characters that it refused to speak."""
-        message = _parse(data)
+    def unsent(self, message: dict[str, Any], amount: int) -> None:
+        """Note that `amount` characters were not sent after all. The caller has taken them off the bill."""
+        context = self._contexts.get(str(message.get("context_id")))
+        if context is not None:
+            context.unsent += amount
+
+    def receive(self, data: str) -> Counter[str]:
+        """Process a message of the vendor; return the characters that it refused to speak, by their askers."""
+        message, refused = _parse(data), Counter[str]()
         if message.get("error") in UNCHARGED:
             self._refused = True
             contexts, self._contexts = self._contexts, {}
-            return max(0, sum(context.unspoken for context in contexts.values()) - self._unsent)
-        self._add_audio(str(message.get("contextId") or message.get("context_id")), message)
-        return 0
+            for context in contexts.values():
+                refused[context.asker] += context.unspoken
+        else:
+            self._add_audio(str(message.get("contextId") or message.get("context_id")), message)
+        return refused
 
     def _add_audio(self, name: str, message: dict[str, Any]) -> None:
         context = self._contexts.get(name)

@@ -5,44 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from room_agent.core.models import KeptFrame, Source
-from room_agent.frames.cell_times import CellTimes
 from room_agent.frames.detector import ChangeDetector, is_black, judgement_of
 from room_agent.frames.encoder import encode
 from room_agent.frames.features import features
 from room_agent.frames.hypotheses import Hypotheses
 from room_agent.frames.i420 import Planes
-from room_agent.frames.motion import TILE_CELLS, MotionMonitor
-from room_agent.frames.noise import MANY_CELLS, ChangedCells, NoiseGate
+from room_agent.frames.motion import MotionMonitor
+from room_agent.frames.noise import MANY_CELLS
 from room_agent.frames.phash import phash
 from room_agent.frames.picture import Picture
 from room_agent.frames.regions import Region
 from room_agent.frames.seen import SeenPictures
-from room_agent.frames.verdict import LARGE_CELLS, Finding, Judgement, RegionKind, Verdict
+from room_agent.frames.verdict import Finding, Judgement, RegionKind, Verdict
+from room_agent.video.looks import MOTION_EVERY_S, SCENE_REST_S, TrackLooks, in_cells
 
-REST_S = 1.9
-"""An edit is sent once it has rested for this long: at one sample a second, in the second sample after its last change.
-
-That halves the cost of typing and loses nothing, because the reference stays the last kept frame.
-"""
-SCENE_REST_S = 0.9
-"""A new scene is sent once most of it has rested for this long: it is then sharper than at its first sample."""
-MAX_WAIT_S = 8.0
-"""An edit that never comes to rest is sent after this time."""
-SCENE_MAX_WAIT_S = 4.0
-MOTION_EVERY_S = 20.0
-"""Regions that change in every sample are sent once in this time, and with every frame that is sent for a reason."""
 MOTION_LOOK_S = 2.5
 """Two looks that lie farther apart say nothing about motion."""
 MAX_MOVING_BOXES = 4
-RESTLESS_S = 60.0
-"""For this time after a region was sent without having come to rest, it waits as long as a moving one."""
-_MOST_RESTLESS = 16
-_NEAR_CELLS = 16
-_BUSY_S = 6.0
-"""A scene that follows another within this time must rest as long as an edit."""
 
 ShareBox = tuple[float, float, float, float]
 """Left, top, right, bottom as shares of the picture."""
@@ -81,7 +61,7 @@ class FrameGate:
         self._detector = ChangeDetector()
         self._hypotheses = Hypotheses()
         self._seen = SeenPictures()
-        self._looks: _Looks | None = None
+        self._looks: TrackLooks | None = None
         self._kept_s = self._size_since_s = 0.0
         self._size: tuple[int, ...] = ()
         self._key = 0
@@ -111,7 +91,7 @@ class FrameGate:
         if is_black(picture):
             return GateDecision(keep=False, judgement=Judgement(verdict=Verdict.SAME, why="black"))
         if self._looks is None or self._looks.shape != picture.grid.shape:
-            self._looks = _Looks(picture.grid.shape)
+            self._looks = TrackLooks(picture.grid.shape)
         judgement = self._judge(self._looks, picture, now_s)
         keep, judgement = self._keeps(self._looks, judgement, picture, now_s)
         moving = tuple(self._looks.motion.boxes()[:MAX_MOVING_BOXES])
@@ -119,7 +99,7 @@ class FrameGate:
             return GateDecision(keep=False, judgement=judgement, moving=moving)
         return self._keep(planes, picture, judgement, moving, now_s)
 
-    def _judge(self, looks: _Looks, picture: Picture, now_s: float) -> Judgement:
+    def _judge(self, looks: TrackLooks, picture: Picture, now_s: float) -> Judgement:
         """Return how the picture differs from the kept one, as this and earlier looks bear it out."""
         step = looks.step(picture)
         changed = step.candidates if step.count > MANY_CELLS else step.indexes
@@ -136,10 +116,10 @@ class FrameGate:
         looks.explained, looks.judgement = explained, judgement
         return self._learned(looks, judgement, picture, now_s)
 
-    def _compared(self, looks: _Looks, picture: Picture) -> Judgement:
+    def _compared(self, looks: TrackLooks, picture: Picture) -> Judgement:
         return self._detector.judge_picture(picture, looks.motion.still, self._hypotheses.known_shapes)
 
-    def _learned(self, looks: _Looks, judgement: Judgement, picture: Picture, now_s: float) -> Judgement:
+    def _learned(self, looks: TrackLooks, judgement: Judgement, picture: Picture, now_s: float) -> Judgement:
         findings = self._hypotheses.learn(
             judgement.findings, lambda region: looks.changed_in(region, now_s), looks.shape, now_s
         )
@@ -147,7 +127,7 @@ class FrameGate:
         whole = judgement.verdict is Verdict.NEW or judgement.why == "size changed"
         return judgement if whole or not findings else judgement_of(findings, picture)
 
-    def _keeps(self, looks: _Looks, judgement: Judgement, picture: Picture, now_s: float) -> tuple[bool, Judgement]:
+    def _keeps(self, looks: TrackLooks, judgement: Judgement, picture: Picture, now_s: float) -> tuple[bool, Judgement]:
         """Return whether to keep the picture, and the judgement with the reason for that."""
         if judgement.verdict is Verdict.NEW:
             return True, judgement
@@ -187,88 +167,9 @@ class FrameGate:
         return GateDecision(keep=True, judgement=judgement, key=self._key, same_as=same_as, moving=moving)
 
 
-class _Looks:
-    """The looks at one track since its size last changed: what changed from look to look, and since when."""
-
-    def __init__(self, shape: tuple[int, int]) -> None:
-        self.shape = shape
-        self.times = CellTimes(shape[0] * shape[1])
-        self.motion = MotionMonitor(shape)
-        self.judgement: Judgement | None = None
-        """The judgement of the last picture that differed from the one before; None where it must be made anew."""
-        self.looked_s, self.gap_s = -np.inf, np.inf
-        self.explained: list[Region] = []
-        self._restless: list[tuple[float, Region]] = []
-        self._scene_s = -np.inf
-        self._gate = NoiseGate(shape)
-        self._last: Picture | None = None
-
-    def step(self, picture: Picture) -> ChangedCells:
-        """Return the cells that changed since the last look that changed anything."""
-        last = self._last if self._last is not None else picture
-        cells = self._gate.changed_cells(picture.grid, last.grid)
-        if self._last is None or not cells.nothing:
-            self._last = Picture(luma=np.empty(0, np.uint8), grid=picture.grid, cell_px=picture.cell_px)
-        return cells
-
-    def changed_in(self, region: Region, now_s: float) -> bool:
-        return self.times.resting_s(region, now_s) <= 0.0
-
-    def is_settled(self, region: Region, content: Sequence[Region], now_s: float) -> bool:
-        """Return whether a region has come to rest with all content near it, or has waited long enough.
-
-        The line above the one that is being typed waits for it.
-        """
-        large = region.cells >= LARGE_CELLS
-        if not large and self._trails_motion(region):
-            return self.times.waiting_s(region, now_s) >= MOTION_EVERY_S
-        if large and self.gap_s >= SCENE_MAX_WAIT_S:
-            # At so low a rate the next look comes too late.
-            return True
-        near = [one for one in content if one.overlaps(region, _NEAR_CELLS)]
-        rests = all(self._rests(one, now_s) for one in near)
-        return rests or self.times.waiting_s(region, now_s) >= self._longest_wait_s(region, large, now_s)
-
-    def sent(self, content: Sequence[Region], now_s: float) -> None:
-        """Note that the regions of content were sent, and which of them had not come to rest."""
-        if any(region.cells >= LARGE_CELLS for region in content):
-            self._scene_s = now_s
-        restless = [(now_s, region) for region in content if not self._rests(region, now_s)]
-        self._restless = [*self._restless, *restless][-_MOST_RESTLESS:]
-
-    def _rests(self, region: Region, now_s: float) -> bool:
-        calm = now_s - self._scene_s >= _BUSY_S
-        rest_s = SCENE_REST_S if region.cells >= LARGE_CELLS and calm else REST_S
-        return self.times.resting_s(region, now_s) >= rest_s
-
-    def _longest_wait_s(self, region: Region, large: bool, now_s: float) -> float:
-        if any(now_s - at_s <= RESTLESS_S and region.overlaps(one, _NEAR_CELLS) for at_s, one in self._restless):
-            return MOTION_EVERY_S
-        return SCENE_MAX_WAIT_S if large else MAX_WAIT_S
-
-    def kept(self) -> None:
-        """Note that the picture became the reference: nothing differs any more."""
-        self.judgement = None
-        self.times.differ((), 0.0)
-
-    def _trails_motion(self, region: Region) -> bool:
-        """Return whether a region touches a moving one, as what a progress bar leaves behind does."""
-        return any(region.overlaps(_in_cells(moving), 1) for moving in self.motion.regions)
-
-
-def _in_cells(tiles: Region) -> Region:
-    return replace(
-        tiles,
-        top=tiles.top * TILE_CELLS,
-        bottom=tiles.bottom * TILE_CELLS,
-        left=tiles.left * TILE_CELLS,
-        right=tiles.right * TILE_CELLS,
-    )
-
-
 def _moved_on(motion: MotionMonitor, picture: Picture) -> Judgement:
     """Return the judgement that only the moving regions changed."""
-    regions: Sequence[Region] = [_in_cells(region) for region in motion.regions]
+    regions: Sequence[Region] = [in_cells(region) for region in motion.regions]
     found = judgement_of([Finding(kind=RegionKind.CONTENT, region=region) for region in regions], picture)
     return replace(found, why="motion went on", findings=())
 

@@ -17,8 +17,8 @@ from livekit import rtc
 from livekit.rtc._ffi_client import FfiClient, FfiHandle
 from livekit.rtc._proto import ffi_pb2, video_frame_pb2
 
-MIN_SIDE_PX = 64
-"""Frames with a shorter side are skipped: LiveKit delivers one of 8x8 when a track ends."""
+END_FRAME_PX = 8
+"""LiveKit delivers a frame of 8x8 when a track ends, which is skipped."""
 CLOSE_TIMEOUT_S = 5.0
 MAX_EARLY = 64
 
@@ -44,8 +44,8 @@ class UncopiedFrame:
         self._frame: rtc.VideoFrame | None = None
 
     @property
-    def shorter_side_px(self) -> int:
-        return min(self._buffer.info.width, self._buffer.info.height)
+    def longer_side_px(self) -> int:
+        return max(self._buffer.info.width, self._buffer.info.height)
 
     @property
     def frame(self) -> rtc.VideoFrame:
@@ -77,13 +77,16 @@ class NewestFrame:
         self._handle = self._open(client, track)
 
     async def next(self, seen: ReceivedFrame | None) -> None:
-        """Wait until another frame than `seen` is the newest, or until the track has ended."""
-        while self.newest is seen and not self.ended:
-            self._arrived.clear()
-            self._is_awaited = True
-            # A frame that came before that line announces nothing.
-            if self.newest is seen and not self.ended:
-                await self._arrived.wait()
+        """Wait until another frame than `seen` is the newest, the track has ended, or `wake` is called."""
+        self._arrived.clear()
+        self._is_awaited = True
+        # A frame that came before that line announces nothing.
+        if self.newest is seen and not self.ended:
+            await self._arrived.wait()
+
+    def wake(self) -> None:
+        """Let `next` return. For the event loop's thread."""
+        self._arrived.set()
 
     async def aclose(self) -> None:
         """Close the stream, and take its last frames, so that their memory is released."""
@@ -123,7 +126,7 @@ class NewestFrame:
             return
         if event.HasField("frame_received"):
             frame = UncopiedFrame(event.frame_received)
-            if frame.shorter_side_px < MIN_SIDE_PX:
+            if frame.longer_side_px <= END_FRAME_PX:
                 return
             self.newest = frame
             self.received += 1

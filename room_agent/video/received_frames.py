@@ -18,6 +18,8 @@ MAX_SIDE_PX = 16_384
 """The longest side that libwebrtc's encoders take."""
 MAX_PX = 7_680 * 4_320
 """The pixels of an 8K screen; a square frame of the longest side would need 400 MB."""
+MIN_SIDE_PX = 64
+"""A picture with a shorter side shows nothing that can be read."""
 
 _DEGREES: dict[int, int] = {
     rtc.VideoRotation.VIDEO_ROTATION_0: 0,
@@ -39,6 +41,9 @@ _PLANAR: dict[int, str] = {
     rtc.VideoBufferType.I010: "yuv420p10le",
     rtc.VideoBufferType.NV12: "nv12",
 }
+
+_PADDED = "lines padded"
+"""LiveKit's SDK asks for lines without padding, and its frames do not say how long their lines are."""
 
 log = structlog.get_logger()
 
@@ -64,7 +69,11 @@ class UnreadableFrames:
 
 
 def upright(event: ReceivedFrame) -> Planes:
-    """Return a frame's planes, turned by its rotation. Raises UnreadableFrame for a frame without a usable picture."""
+    """Return a frame's planes, turned by its rotation. Raises UnreadableFrame for a frame without a usable picture.
+
+    LiveKit's SDK names no colour space (1.1.21), so a frame in HDR cannot be recognized: it is read as BT.601 is, paler
+    than it was shown.
+    """
     degrees = _DEGREES.get(cast(int, event.rotation))
     if degrees is None:
         raise UnreadableFrame("rotation unknown")
@@ -73,6 +82,8 @@ def upright(event: ReceivedFrame) -> Planes:
     except (ValueError, OSError) as error:
         # FFmpeg's errors and numpy's are of these types.
         raise UnreadableFrame("buffer too short" if isinstance(error, ValueError) else "conversion failed") from None
+    if min(planes.y.shape) < MIN_SIDE_PX:
+        raise UnreadableFrame("picture too small")
     if is_damaged(planes):
         raise UnreadableFrame("parts were not decoded")
     return rotated(planes, degrees)
@@ -89,7 +100,10 @@ def planes_of(frame: rtc.VideoFrame) -> Planes:
         raise UnreadableFrame("size out of range")
     # The alpha plane of I420A stands last, so that the first three are those of I420.
     if kind in (rtc.VideoBufferType.I420, rtc.VideoBufferType.I420A):
-        return Planes.from_i420(frame.data, width_px, height_px)
+        planes = Planes.from_i420(frame.data, width_px, height_px)
+        if kind == rtc.VideoBufferType.I420 and frame.data.nbytes > planes.y.nbytes + 2 * planes.u.nbytes:
+            raise UnreadableFrame(_PADDED)
+        return planes
     if kind not in _PACKED and kind not in _PLANAR:
         raise UnreadableFrame("format unknown")
     source = av.VideoFrame(width_px, height_px, _PACKED.get(kind) or _PLANAR[kind])
@@ -107,6 +121,8 @@ def _fill(source: av.VideoFrame, data: Plane) -> None:
         lines: Plane = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
         lines[: plane.height, :line_bytes] = data[start:end].reshape(plane.height, line_bytes)
         start = end
+    if data.size > start:
+        raise UnreadableFrame(_PADDED)
 
 
 def _line_bytes(source: av.VideoFrame) -> list[int]:

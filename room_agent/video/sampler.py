@@ -98,7 +98,7 @@ class TrackSampler:
         self._black = BlackScreen()
         self._stream: NewestFrame | None = None
         self._looked_at: ReceivedFrame | None = None
-        self._kept: tuple[ReceivedFrame, KeptFrame] | None = None
+        self._kept: KeptFrame | None = None
 
     @property
     def received(self) -> int:
@@ -117,16 +117,20 @@ class TrackSampler:
                 await stream.aclose()
 
     async def current_frame(self) -> KeptFrame | None:
-        """Return the picture as it is now, ready to send: for a question about the screen."""
+        """Return the picture as it is now, readable as a whole: for a question about the screen."""
         event = None if self._stream is None else self._stream.newest
         if event is None:
             return None
-        if self._kept is not None and self._kept[0] is event:
-            return self._kept[1]
         try:
             return await asyncio.to_thread(self._packed_now, event)
         except UnreadableFrame:
-            return None if self._kept is None else self._kept[1]
+            return self._kept
+
+    def frame_lost(self) -> None:
+        """Look at the track again, because its last kept frame was not described: a publisher may send no other."""
+        self._pipeline.gate.forget()
+        if self._stream is not None:
+            self._stream.wake()
 
     async def _has_frame(self, stream: NewestFrame) -> bool:
         """Wait for a frame to look at; return False at the end.
@@ -166,7 +170,7 @@ class TrackSampler:
             self._counters.frames_repeated += not again
             self._pipeline.rate.repeated()
             return
-        self._kept = (event, frame)
+        self._kept = frame
         self._counters.frames_seen += 1
         self._counters.frames_kept += 1
         self._pipeline.uploader.offer(frame)
@@ -187,7 +191,7 @@ class TrackSampler:
             # Its description is used again, as a rule without a request.
             return self._whole(planes, decision)
         views = self._pipeline.views.choose(planes, decision.judgement)
-        # A question about the screen gets the whole, so it is not the small one that stands beside parts.
+        # A question may be about the whole, so it is not the small one that stands beside parts.
         whole = self._whole(planes, decision, None if views.crops else views.whole_px)
         return with_parts(whole, planes, views)
 
@@ -196,5 +200,6 @@ class TrackSampler:
         return pack_frame(planes, decision, track.sid, track.source, long_side_px, self._wall_clock())
 
     def _packed_now(self, event: ReceivedFrame) -> KeptFrame:
-        judgement = Judgement(verdict=Verdict.SAME, why="asked for")
-        return self._whole(upright(event), GateDecision(keep=True, judgement=judgement))
+        planes, judgement = upright(event), Judgement(verdict=Verdict.SAME, why="asked for")
+        long_side_px = self._pipeline.views.question_long_side_px(planes)
+        return self._whole(planes, GateDecision(keep=True, judgement=judgement), long_side_px)

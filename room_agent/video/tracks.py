@@ -136,7 +136,15 @@ class VideoTracks:
 
     def _start(self, shared: SharedTrack, track: rtc.Track, limits: RoomLimits) -> _SampledTrack:
         rate, gate = RateControl(limits.frames_per_second), FrameGate()
-        uploader = FrameUploader(shared, self._router, rate, self._counters, self._events, gate.forget, time.monotonic)
+        uploader = FrameUploader(
+            shared,
+            self._router,
+            rate,
+            self._counters,
+            self._events,
+            on_lost=lambda: sampler.frame_lost(),
+            clock=time.monotonic,
+        )
         pipeline = TrackPipeline(
             track=shared,
             rate=rate,

@@ -159,12 +159,12 @@ class FrameUploader:
         )
 
     async def _describe(self, frame: KeptFrame, previous: str) -> Description:
-        body = frame_body(frame, previous)
+        body, sharer = frame_body(frame, previous), self._track.identity
         try:
-            return await self._router.describe(frame.jpeg, frame.headers, body)
+            return await self._router.describe(frame.jpeg, frame.headers, body, sharer)
         except TokenExpired:
             await self._router.open()
-            return await self._router.describe(frame.jpeg, frame.headers, body)
+            return await self._router.describe(frame.jpeg, frame.headers, body, sharer)
 
     def _lose(self) -> None:
         """Count the frame as shed. The track's next frame must be kept again, because nothing described this one."""

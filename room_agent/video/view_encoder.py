@@ -10,12 +10,21 @@ from room_agent.frames.i420 import Planes, fitted
 from room_agent.frames.regions import bounds
 from room_agent.frames.text_size import text_size_px
 from room_agent.frames.verdict import Box, Judgement, RegionKind, box_px_of
-from room_agent.frames.views import ChangedScreen, FrameViews, ImageTokenRule, TokenBudget, choose_views
+from room_agent.frames.views import (
+    READABLE_PX,
+    ChangedScreen,
+    FrameViews,
+    ImageTokenRule,
+    TokenBudget,
+    choose_views,
+)
 from routing.capabilities import PatchTokens
 
 DEFAULT_RULE = PatchTokens(rule="patches", patch_px=32)
 """The rule of a router that names none: tokens in proportion to the area."""
 PART_QUALITY = 85
+QUESTION_LONG_SIDE_PX = 1_536
+"""The largest picture of a question, whose tokens the prompt allows for; OCR reads text of 12 px on 1080p in it."""
 MOST_REGIONS = 40
 """More changed regions are taken as one."""
 
@@ -34,6 +43,14 @@ class ViewEncoder:
         views = choose_views(changed_screen(planes, judgement), self._rule, self._budget.allowance(customary))
         self._budget.spend(views.tokens, customary)
         return views
+
+    def question_long_side_px(self, planes: Planes) -> int:
+        """Return the long side of the whole screen for a question: the usual one, or larger where its text is small."""
+        text_px = text_size_px(planes.y)
+        if text_px is None:
+            return self.long_side_px
+        readable_px = round(max(planes.width_px, planes.height_px) * READABLE_PX / text_px)
+        return max(self.long_side_px, min(readable_px, QUESTION_LONG_SIDE_PX))
 
 
 def with_parts(frame: KeptFrame, planes: Planes, views: FrameViews) -> KeptFrame:

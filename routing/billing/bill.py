@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from routing.billing.budgets import zone_info
 from routing.errors import BadInput
 
 MAX_CURSOR_CHARS = 8_192
@@ -40,13 +41,24 @@ _COLUMNS: Mapping[Grouping, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BillQuery:
-    """The tenant, the time and the groupings of a bill. None is no limit; a time begins and ends in UTC."""
+    """The tenant, the time and the groupings of a bill; None is no limit.
+
+    The days of one tenant, and its times without an offset, are those of its time zone; those of all tenants are UTC.
+    """
 
     by: tuple[Grouping, ...] = (Grouping.MODEL,)
     tenant_id: str | None = None
-    since_s: float = 0.0
-    until_s: float | None = None
+    since: dt.datetime | None = None
+    until: dt.datetime | None = None
     """The first moment after the bill's time."""
+
+    def since_s(self, zone: str = "") -> float:
+        """Return the UNIX time at which the bill begins for a tenant of a time zone."""
+        return 0.0 if self.since is None else _time_s(self.since, zone)
+
+    def until_s(self, zone: str = "") -> float | None:
+        """Return the UNIX time at which the bill ends for a tenant of a time zone."""
+        return None if self.until is None else _time_s(self.until, zone)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -95,6 +107,8 @@ class BillPage:
     """The key after which the next page begins; None on the last page."""
     tenant_known: bool = True
     """Whether the journal has ever booked anything for the tenant of the query."""
+    time_zone: str = ""
+    """The time zone of the bill's days; empty for UTC."""
 
 
 def parse_query(
@@ -102,11 +116,12 @@ def parse_query(
 ) -> BillQuery:
     """Return the query of a bill; raises BadInput with the name of the wrong parameter."""
     groupings = tuple(dict.fromkeys(_grouping(name) for name in by)) or (Grouping.MODEL,)
-    since_s = 0.0 if since is None else _time_s("since", since)
-    until_s = None if until is None else _time_s("until", until)
-    if until_s is not None and until_s <= since_s:
+    begins = None if since is None else _parse_time("since", since)
+    ends = None if until is None else _parse_time("until", until)
+    query = BillQuery(by=groupings, tenant_id=tenant_id, since=begins, until=ends)
+    if (until_s := query.until_s()) is not None and until_s <= query.since_s():
         raise BadInput("until: must be later than since.", "until")
-    return BillQuery(by=groupings, tenant_id=tenant_id, since_s=since_s, until_s=until_s)
+    return query
 
 
 def _grouping(name: str) -> Grouping:
@@ -116,14 +131,18 @@ def _grouping(name: str) -> Grouping:
         raise BadInput(f"by: {name[:40]!r} is none of {', '.join(Grouping)}.", "by") from None
 
 
-def _time_s(param: str, text: str) -> float:
+def _parse_time(param: str, text: str) -> dt.datetime:
     try:
-        time = dt.datetime.fromisoformat(text)
+        return dt.datetime.fromisoformat(text)
     except ValueError:
         raise BadInput(
             f"{param}: {text[:40]!r} is neither a day such as 2026-11-30 nor a time such as 2026-11-30T12:00Z.", param
         ) from None
-    return max(0.0, (time if time.tzinfo else time.replace(tzinfo=dt.UTC)).timestamp())
+
+
+def _time_s(time: dt.datetime, zone: str) -> float:
+    # A midnight that a change of the clock leaves out is the moment of that change; of two the day begins at the first.
+    return max(0.0, (time if time.tzinfo else time.replace(tzinfo=zone_info(zone))).timestamp())
 
 
 def encode_cursor(key: Key) -> str:

@@ -58,11 +58,12 @@ def day_of(now_s: float, zone: str = "") -> str:
 # Every entry needs its day several times, and formatting it would be a tenth of the entry's CPU time.
 @lru_cache(maxsize=4_096)
 def _day_of_quarter(quarter: int, zone: str) -> str:
-    return dt.datetime.fromtimestamp(quarter * QUARTER_S, _zone(zone)).date().isoformat()
+    return dt.datetime.fromtimestamp(quarter * QUARTER_S, zone_info(zone)).date().isoformat()
 
 
 @lru_cache(maxsize=1_024)
-def _zone(name: str) -> dt.tzinfo:
+def zone_info(name: str) -> dt.tzinfo:
+    """Return a time zone by its name. An unknown one, or none, is UTC."""
     return ZoneInfo(name) if name and known_zone(name) else dt.UTC
 
 
@@ -80,4 +81,4 @@ def resets_at(now_s: float, kind: BudgetKind, zone: str = "") -> dt.datetime:
 
 
 def _local(now_s: float, zone: str) -> dt.datetime:
-    return dt.datetime.fromtimestamp(now_s, _zone(zone))
+    return dt.datetime.fromtimestamp(now_s, zone_info(zone))

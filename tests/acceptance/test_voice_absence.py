@@ -28,8 +28,9 @@ async def wait_for_chat(scene: VoiceScene, *participants: SpeakingParticipant) -
 
 @asynccontextmanager
 async def answering_ann(livekit: LiveKit) -> AsyncIterator[tuple[VoiceScene, SpeakingParticipant]]:
-    """Yield a room with bob in it while a question of ann is answered for some seconds."""
-    router = ScriptedRouter(answer_chunks=["Well, let me see. "] * 8, chunk_delay_s=0.5)
+    """Yield a room with bob in it while a question of ann is answered, until the router may finish."""
+    router = ScriptedRouter(answer_chunks=["Well, let me see. "])
+    router.may_finish.clear()
     async with (
         voice_scene(livekit, router, voice=False) as scene,
         joined(livekit, ROOM, "ann") as ann,
@@ -150,6 +151,8 @@ async def test_a_continuation_of_a_waiting_question_is_joined_to_it(livekit: Liv
     async with answering_ann(livekit) as (scene, bob):
         for text in ("Rayroom?", "What is the total?", "Rayroom, for March!", "Okay."):
             await bob.send_chat(text)
+        await eventually(lambda: scene.speech.report()["voice_not_for_us"] == 1)
+        scene.router.may_finish.set()
         await eventually(lambda: len(scene.router.chat_requests) == 2)
         assert (
             scene.router.chat_requests[-1]["messages"][-1]["content"]
@@ -160,11 +163,14 @@ async def test_a_continuation_of_a_waiting_question_is_joined_to_it(livekit: Liv
 
 async def test_a_participant_who_withdraws_a_waiting_question_stops_no_other_answer(livekit: LiveKit) -> None:
     async with answering_ann(livekit) as (scene, bob):
+        responder = scene.speech.voice.responder  # type: ignore[union-attr]
         await bob.send_chat("Rayroom, what is it?")
+        await eventually(lambda: responder.askers == {"ann", "bob"})
         await bob.send_chat("Never mind.")
+        await eventually(lambda: responder.askers == {"ann"})
+        scene.router.may_finish.set()
         await eventually(lambda: scene.speech.report().get("voice_answers") == 1)
         assert len(scene.router.chat_requests) == 1 and scene.router.cancelled_chats == 0
-        assert scene.speech.voice is not None and not scene.speech.voice.responder.askers - {"ann"}
 
 
 async def test_a_call_to_a_participant_who_just_left_is_not_answered_by_the_agent(livekit: LiveKit) -> None:

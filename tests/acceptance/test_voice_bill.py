@@ -124,6 +124,10 @@ async def test_a_conversation_is_billed_to_the_millisecond_and_character(speech_
     # The number of chunks, and so of the spaces sent, depends on the arrival times of the text.
     assert vendors.units["tts", "eleven_flash_v2_5"] >= 2 * len(long_answer(()))
     assert vendors.nanousd["stt", "nova-3"] == 80 * vendors.units["stt", "nova-3"] > 0
+    rows = await speech_usage.stack.bill(tenant=TENANT, by=["room", "participant", "service"])
+    in_room = [row["group"] for row in rows if row["group"]["room"] == f"tenant_{TENANT}_ends"]
+    assert {group["participant"] for group in in_room} == {"ann"}
+    assert {group["service"] for group in in_room} >= {"stt", "llm", "embeddings", "tts"}
 
 
 async def test_only_the_sent_part_of_an_interrupted_answer_is_billed(speech_usage: SpeechUsage) -> None:

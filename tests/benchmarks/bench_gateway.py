@@ -33,7 +33,7 @@ from tests.benchmarks.load import Drive, Load, LoadFigures, load_process
 from tests.benchmarks.machine import load_per_core, machine_is_busy
 from tests.benchmarks.portkey_peer import VERSION as PORTKEY_VERSION
 from tests.benchmarks.portkey_peer import running_portkey
-from tests.benchmarks.upstream import Upstream, running_upstream
+from tests.benchmarks.upstream import PACED, Upstream, running_upstream
 from tests.support.screens import Desktop, prose
 from tests.support.stack import ROOT, Stack, running_stack
 
@@ -122,7 +122,7 @@ def cases() -> tuple[Case, ...]:
         Case(name="chat, 32 at once", body=text, connections=32, with_ray_only=True),
         Case(name="60 kB JPEG, 1 at once", body=picture, connections=1),
         Case(name="60 kB JPEG, 32 at once", body=picture, connections=32),
-        Case(name="24 chunks, 16 at once", body=_body(words, stream=True), connections=16, streams=True),
+        Case(name="24 chunks, 16 at once", body=_body(f"{PACED} {words}", stream=True), connections=16, streams=True),
     )
 
 

@@ -18,6 +18,8 @@ class Unbilled:
 
     def __init__(self, *_: object) -> None: ...
 
+    async def ready(self) -> None: ...
+
     async def reserve(self, intent: Intent) -> int:
         return 0
 

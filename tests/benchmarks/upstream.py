@@ -16,6 +16,11 @@ from aiohttp import web
 
 CHUNKS = 24
 CHUNK_INTERVAL_S = 0.002
+PACED = "Word by word:"
+"""A prompt with these words gets its chunks one after the other; every other answer takes no time, whole or streamed.
+
+Gateways differ in how they request a whole answer. Only so do they all wait equally long for it.
+"""
 LAST_WORD = "over."
 """The last word of every answer; a client that received it has the complete answer."""
 STOP_TIMEOUT_S = 5.0
@@ -62,15 +67,18 @@ async def _serve() -> None:
 async def _answer(request: web.BaseRequest) -> web.StreamResponse:
     body = await request.read()
     if b'"stream":true' in body or b'"stream": true' in body:
-        return await _stream(request)
+        return await _stream(request, paced=PACED.encode() in body)
     return web.Response(body=WHOLE, content_type="application/json")
 
 
-async def _stream(request: web.BaseRequest) -> web.StreamResponse:
-    """Send a chunk every two milliseconds by the clock, so that load does not slow the emulated model."""
+async def _stream(request: web.BaseRequest, paced: bool) -> web.StreamResponse:
+    """Send all chunks at once, or one every two milliseconds by the clock: load must not slow the emulated model."""
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     response.enable_chunked_encoding()
     await response.prepare(request)
+    if not paced:
+        await response.write(_ALL)
+        return response
     due_s = time.monotonic()
     for event in _EVENTS:
         await asyncio.sleep(max(0.0, due_s - time.monotonic()))
@@ -101,6 +109,7 @@ WHOLE = json.dumps(
 ).encode()
 _EVENTS = [_chunk(number, word) for number, word in enumerate(_WORDS)]
 _END = _event([{"index": 0, "delta": {}, "finish_reason": "stop"}]) + _event([], _USAGE) + b"data: [DONE]\n\n"
+_ALL = b"".join(_EVENTS) + _END
 
 
 if __name__ == "__main__":

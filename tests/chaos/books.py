@@ -31,6 +31,16 @@ class ClientAnswer:
     """The client was told that no vendor was called."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loss:
+    """The costs that a lost journal leaves unbilled, after a backup of it was restored."""
+
+    unbilled_nanousd: Counter[tuple[str, int]] = field(default_factory=Counter)
+    """Settled costs in windows that the backend never got, by tenant and month."""
+    open_events: frozenset[str] = frozenset()
+    """Events that were open when their journal was lost."""
+
+
 @dataclass(slots=True, kw_only=True)
 class BookedEvent:
     """One event of the journal with all its corrections."""
@@ -51,6 +61,10 @@ class Comparison:
     vendor_nanousd: int = 0
     journal_nanousd: int = 0
     backend_nanousd: int = 0
+    lost_events: int = 0
+    """Vendor calls that were open in a journal that was lost."""
+    lost_nanousd: int = 0
+    """The cost of those, and of the windows that were lost before the backend had them."""
     corrections: int = 0
     estimates: int = 0
     estimates_of_stayed: int = 0
@@ -69,6 +83,9 @@ class Comparison:
         return (self.estimated_nanousd - self.estimates_vendor_nanousd) / max(1, self.estimates_vendor_nanousd)
 
 
+NO_LOSS = Loss()
+
+
 def booked_events(rows: Iterable[Mapping[str, Any]]) -> dict[str, BookedEvent]:
     """Return the events of a journal's rows by event id, corrections added to the event that they correct."""
     events: dict[str, BookedEvent] = {}
@@ -85,8 +102,9 @@ def compare(
     rows: Sequence[Mapping[str, Any]],
     backend: Mapping[str, int],
     answers: Sequence[ClientAnswer],
+    loss: Loss = NO_LOSS,
 ) -> Comparison:
-    """Compare the four books of one run. `rows` are the settled events of the journal."""
+    """Compare the four books of one run. `rows` are the settled events of the journal, and of those that were lost."""
     events, lines = booked_events(rows), {line.marker: line for line in vendor}
     result = Comparison(
         events=len(events), vendor_calls=len(vendor), corrections=sum(bool(r["corrects"]) for r in rows)
@@ -95,10 +113,11 @@ def compare(
     result.vendor_nanousd = sum(line.cost_nanousd for line in vendor)
     result.journal_nanousd = sum(event.cost_nanousd for event in events.values())
     result.backend_nanousd = sum(backend.values())
-    _compare_lines(result, vendor, events)
+    result.lost_nanousd = loss.unbilled_nanousd.total()
+    _compare_lines(result, vendor, events, loss)
     for marker, event in events.items():
         _compare_event(result, marker, event, lines.get(marker))
-    _compare_totals(result, events, backend)
+    _compare_totals(result, events, backend, loss)
     left = {answer.marker for answer in answers if answer.status == "left"}
     result.estimates_of_stayed = sum(1 for marker, event in events.items() if event.estimated and marker not in left)
     for answer in answers:
@@ -106,12 +125,16 @@ def compare(
     return result
 
 
-def compare_months(rows: Sequence[Mapping[str, Any]], windows: Sequence[Mapping[str, Any]]) -> list[str]:
+def compare_months(
+    rows: Sequence[Mapping[str, Any]], windows: Sequence[Mapping[str, Any]], loss: Loss = NO_LOSS
+) -> list[str]:
     """Return the tenants' months in which the journal's events and the backend's windows differ."""
     journal: Counter[tuple[str, str]] = Counter()
     backend: Counter[tuple[str, str]] = Counter()
     for row in rows:
-        journal[row["tenant_id"], f"{row['month'] // 100}-{row['month'] % 100:02d}"] += row["cost_nanousd"]
+        journal[row["tenant_id"], _month_name(row["month"])] += row["cost_nanousd"]
+    for (tenant, month), cost_nanousd in loss.unbilled_nanousd.items():
+        journal[tenant, _month_name(month)] -= cost_nanousd
     for window in windows:
         first, last = window["metadata"]["windowStart"][:7], window["timestamp"][:7]
         if first != last:
@@ -125,12 +148,21 @@ def compare_months(rows: Sequence[Mapping[str, Any]], windows: Sequence[Mapping[
     ]
 
 
-def _compare_lines(result: Comparison, vendor: Sequence[VendorCost], events: Mapping[str, BookedEvent]) -> None:
+def _month_name(month: int) -> str:
+    return f"{month // 100}-{month % 100:02d}"
+
+
+def _compare_lines(
+    result: Comparison, vendor: Sequence[VendorCost], events: Mapping[str, BookedEvent], loss: Loss
+) -> None:
     repeated = [marker for marker, times in Counter(line.marker for line in vendor).items() if times > 1]
     result.differences += [f"{marker}: the vendor has more than one call of it" for marker in repeated]
     for line in vendor:
         event = events.get(line.marker)
-        if event is None:
+        if event is None and line.marker in loss.open_events:
+            result.lost_events += 1
+            result.lost_nanousd += line.cost_nanousd
+        elif event is None:
             result.differences.append(f"{line.marker}: a vendor call of {line.cost_nanousd} nUSD without an event")
         elif event.tenant_id != line.tenant_id:
             result.differences.append(f"{line.marker}: billed to {event.tenant_id} instead of {line.tenant_id}")
@@ -155,10 +187,14 @@ def _compare_event(result: Comparison, marker: str, event: BookedEvent, line: Ve
         result.differences.append(f"{marker}: {booked} booked as exact, the vendor has {cost_nanousd}")
 
 
-def _compare_totals(result: Comparison, events: Mapping[str, BookedEvent], backend: Mapping[str, int]) -> None:
+def _compare_totals(
+    result: Comparison, events: Mapping[str, BookedEvent], backend: Mapping[str, int], loss: Loss
+) -> None:
     journal: dict[str, int] = defaultdict(int)
     for event in events.values():
         journal[event.tenant_id] += event.cost_nanousd
+    for (tenant, _), cost_nanousd in loss.unbilled_nanousd.items():
+        journal[tenant] -= cost_nanousd
     for tenant in sorted({*journal, *backend}):
         if journal[tenant] != backend.get(tenant, 0):
             sums = f"journal {journal[tenant]}, backend {backend.get(tenant, 0)} nUSD"

@@ -7,6 +7,7 @@ import hashlib
 import math
 import random
 import re
+import time
 from collections.abc import Iterator
 
 from cluster.lab.emulator.core.content import measure
@@ -25,17 +26,18 @@ class MarkedVendors(EmulatorState):
 
     def __init__(self, seed: int, speed: float = SPEED) -> None:
         super().__init__(latency=LatencyModel(random.Random(seed), speed=speed or math.inf))
-        self.markers: dict[int, str] = {}
+        self.markers: dict[int, tuple[str, float]] = {}
+        """The marker of each request by its number, and the wall clock's time of its arrival."""
 
     def exchange(self, path: str, parsed: ParsedRequest) -> EmulatedRequest:
         return _MarkedRequest(self, path, parsed)
 
-    def marked(self) -> Iterator[tuple[str, LoggedRequest]]:
-        """Yield every request with its marker, in the order of arrival."""
-        for number, marker in self.markers.items():
+    def marked(self) -> Iterator[tuple[str, float, LoggedRequest]]:
+        """Yield every request with its marker and the time of its arrival, in that order."""
+        for number, (marker, arrived_at_s) in self.markers.items():
             line = self.journal.line(number)
             if line is not None:
-                yield marker, line
+                yield marker, arrived_at_s, line
 
 
 class _MarkedRequest(EmulatedRequest):
@@ -45,7 +47,7 @@ class _MarkedRequest(EmulatedRequest):
 
     async def __aenter__(self) -> EmulatedRequest:
         entered = await super().__aenter__()
-        self._markers[self._number] = marker_of(self.request)
+        self._markers[self._number] = (marker_of(self.request), time.time())
         return entered
 
 

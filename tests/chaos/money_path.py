@@ -10,19 +10,18 @@ import signal
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from typing import Any
 
-from cluster.costs.journal_reader import JournalReader
 from cluster.lab.stack.backend_peer import BackendPeer
-from routing.catalogue import load_catalogue
-from tests.chaos.books import ClientAnswer, Comparison, VendorCost, compare, compare_months
+from tests.chaos.books import Comparison
 from tests.chaos.costs_process import JOURNAL_BUSY, CostsPlan, serve_costs
 from tests.chaos.leaf_process import LeafPlan, serve_leaf
-from tests.chaos.processes import POLL_S, ForkServer, ended, kill, send_signal, stop
+from tests.chaos.lost_journal import LostJournal, back_up, lose_and_restore
+from tests.chaos.money_path_books import compare_money_path
+from tests.chaos.processes import POLL_S, STOP_TIMEOUT_S, ForkServer, ended, kill, send_signal, stop
 from tests.chaos.router_process import RouterPlan, serve_router
 from tests.chaos.schedule import Fault, Life
 from tests.chaos.vendor import Vendor
@@ -36,17 +35,23 @@ OUTBOX_GRACE_S = 2.0
 WATCH_S = 3.0
 """Added to the length of a stop: a stopped model replica still sends the calls that it had received."""
 FLUSH_EVERY_S = 0.3
+SPENDING_S = 1.5
+"""Between a backup and the loss of its journal."""
 AWAY = {"failBeforeRate": 1.0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MoneyPathSettings:
-    """The sizes of a run. `stop_s` is the length of a SIGSTOP, and `month_ends_after_s` that of the faked month."""
+    """The sizes of a run. `stop_s` is the length of a SIGSTOP, and `month_ends_after_s` that of the faked month.
+
+    After the schedule the backend is away for `away_s`.
+    """
 
     directory: Path
     schedule: list[Life]
     seed: int
     stop_s: float = 6.0
+    away_s: float = 0.0
     pause_s: float = 0.6
     month_ends_after_s: float | None = None
 
@@ -74,24 +79,25 @@ class MoneyPath:
     routers: list[ForkServerProcess] = field(default_factory=list)
     leaves: list[ForkServerProcess] = field(default_factory=list)
     started: int = 0
-    months: int = 0
+    lost: list[LostJournal] = field(default_factory=list)
 
     async def run(self, vendor: Vendor) -> MoneyPathResult:
         """Live the schedule, let everything settle, and compare."""
         started_s = time.monotonic()
         rng = random.Random(self.settings.seed)
         plan = self._costs_plan()
-        self.leaves = [self._start_leaf(number) for number in range(LEAVES)]
-        self.routers = [self._start_router(number) for number in range(ROUTERS)]
+        self._start_others()
         for life in self.settings.schedule:
             await self._live(replace(plan, point=life.point, passages=life.passages), life, rng)
+        if self.settings.away_s:
+            await self._keep_backend_away(plan)
         await self._settle(plan)
-        comparison = await self._compare(vendor)
-        counts = json.loads((self.settings.directory / "counts.json").read_text("utf-8"))
+        directory = self.settings.directory
+        comparison, months = await compare_money_path(directory, vendor, self.backend, TENANTS, self.lost)
+        comparison.differences += self.differences
+        counts = json.loads((directory / "counts.json").read_text("utf-8"))
         seconds = time.monotonic() - started_s
-        return MoneyPathResult(
-            comparison=comparison, kills=self.kills, counts=counts, months=self.months, seconds=seconds
-        )
+        return MoneyPathResult(comparison=comparison, kills=self.kills, counts=counts, months=months, seconds=seconds)
 
     async def _live(self, plan: CostsPlan, life: Life, rng: random.Random) -> None:
         plan.address.unlink(missing_ok=True)
@@ -100,6 +106,8 @@ class MoneyPath:
             await _serving(aggregator, plan)
             await asyncio.sleep(rng.uniform(0.1, 0.6))
             await self._cause(fault, aggregator, plan, rng)
+            if fault == "journal lost":
+                return
         if await ended(aggregator, life.length_s):
             place = str(life.point)
             if aggregator.exitcode != -signal.SIGKILL:
@@ -131,7 +139,33 @@ class MoneyPath:
                 await set_faults(self.backend, **AWAY)
                 await asyncio.sleep(1.0)
                 await set_faults(self.backend, **EVERYDAY_FAULTS)
+            case "journal lost":
+                await self._lose_journal(aggregator, plan)
         self.kills[fault] += 1
+
+    async def _keep_backend_away(self, plan: CostsPlan) -> None:
+        """Let windows pile up for long; the aggregator is killed in the middle, and before the backend is back."""
+        await set_faults(self.backend, **AWAY)
+        for _ in range(2):
+            aggregator = self.servers.start(serve_costs, replace(plan, point=None))
+            await asyncio.sleep(self.settings.away_s / 2)
+            await kill(aggregator)
+            self.kills["aggregator without a backend"] += 1
+
+    async def _lose_journal(self, aggregator: ForkServerProcess, plan: CostsPlan) -> None:
+        """Restore a backup of the running journal some spending later, with everything stopped meanwhile."""
+        backup = self.settings.directory / "backup.db"
+        await asyncio.to_thread(back_up, plan.journal, backup)
+        await asyncio.sleep(SPENDING_S)
+        for process in (*self.routers, *self.leaves, aggregator):
+            await kill(process)
+        self.lost.append(lose_and_restore(plan.journal, backup))
+        backup.unlink()
+        self._start_others()
+
+    def _start_others(self) -> None:
+        self.leaves = [self._start_leaf(number) for number in range(LEAVES)]
+        self.routers = [self._start_router(number) for number in range(ROUTERS)]
 
     async def _stop_for_a_while(self, process: ForkServerProcess) -> None:
         send_signal(process, signal.SIGSTOP)
@@ -158,37 +192,9 @@ class MoneyPath:
         for router in self.routers:
             await stop(router)
         await asyncio.sleep(OUTBOX_GRACE_S)
-        await stop(aggregator)
+        await stop(aggregator, STOP_TIMEOUT_S + self.settings.away_s)
         for leaf in self.leaves:
             await kill(leaf)
-
-    async def _compare(self, vendor: Vendor) -> Comparison:
-        with closing(JournalReader(self.settings.directory / "journal.db")) as reader:
-            rows = reader.events()
-        models, today = load_catalogue(), dt.datetime.now(dt.UTC).date()
-        costs = [
-            VendorCost(
-                marker=line.event_id,
-                tenant_id=line.tenant_id,
-                cost_nanousd=models.price(line.model, today).cost_nanousd(line.usage),
-            )
-            for line in vendor.lines
-        ]
-        open_intents = [row["event_id"] for row in rows if row["outcome"] is None]
-        settled = [row for row in rows if row["outcome"] is not None]
-        comparison = compare(costs, settled, await self.backend.totals_nanousd(), list(self._answers()))
-        comparison.differences += self.differences + [f"{event_id}: still open" for event_id in open_intents]
-        comparison.differences += compare_months(settled, await self._windows())
-        self.months = len({row["month"] for row in settled})
-        return comparison
-
-    async def _windows(self) -> list[dict[str, Any]]:
-        tenants = [f"tenant-{number:02d}" for number in range(TENANTS)]
-        return [event for tenant in tenants for event in await self.backend.events(tenant)]
-
-    def _answers(self) -> list[ClientAnswer]:
-        logs = sorted(self.settings.directory.glob("answers-*.log"))
-        return [_answer(json.loads(line)) for log in logs for line in log.read_bytes().splitlines()]
 
     def _costs_plan(self) -> CostsPlan:
         offset_s = 0.0
@@ -265,13 +271,3 @@ def next_month_s(now_s: float) -> float:
     now = dt.datetime.fromtimestamp(now_s, dt.UTC)
     first = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     return (first + dt.timedelta(days=32)).replace(day=1).timestamp()
-
-
-def _answer(line: dict[str, Any]) -> ClientAnswer:
-    return ClientAnswer(
-        marker=line["event_id"],
-        tenant_id=line["tenant_id"],
-        status=line["status"],
-        cost_nanousd=line["cost_nanousd"],
-        nothing_asked=line["status"] == "unavailable" and not line["vendor_called"],
-    )

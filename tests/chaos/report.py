@@ -43,6 +43,8 @@ def rows(result: Comparison) -> list[str]:
     ]
     for name, (events, booked, vendor) in sorted(result.estimates_by_knowledge.items()):
         lines.append(f"| ... {name} | {events} | {booked}, the vendor's log {vendor} |")
+    if result.lost_nanousd:
+        lines.append(f"| lost with a journal, after its backup | {result.lost_events} open | {result.lost_nanousd} |")
     return [*lines, f"| correction rows | {result.corrections} | |"]
 
 

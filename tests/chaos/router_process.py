@@ -71,8 +71,10 @@ class RouterProcess:
         async with asyncio.TaskGroup() as group:
             for client in range(self._plan.clients):
                 group.create_task(self._client(client))
+        # `aclose` gives up after some seconds; a run must not lose a settlement to a busy machine.
         while self._outbox.waiting:
-            await self._outbox.aclose()
+            await asyncio.sleep(0.05)
+        await self._outbox.aclose()
         await self._transport.aclose()
 
     async def _call(self, entries: list[Entry]) -> Sequence[Receipt]:

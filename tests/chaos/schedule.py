@@ -18,6 +18,7 @@ Fault = Literal[
     "disk full",
     "second aggregator",
     "backend away",
+    "journal lost",
 ]
 FAULTS: tuple[Fault, ...] = get_args(Fault)
 COMMITS_PASSED = 30
@@ -48,8 +49,9 @@ def lives(kills: int, seed: int, among: Sequence[Fault] = FAULTS) -> list[Life]:
     while killed < kills:
         points = points or rng.sample([*POINTS, None, None], len(POINTS) + 2)
         faults = faults or rng.sample(among, len(among))
-        point = points.pop()
         chosen = (faults.pop(),) if len(schedule) % 2 else ()
+        # A life that ends with the loss of its journal would not reach a point.
+        point = None if "journal lost" in chosen else points.pop()
         length_s = LONGEST_LIFE_S if point else rng.uniform(*LIFE_S)
         schedule.append(Life(point=point, passages=_passages(point, rng), length_s=length_s, faults=chosen))
         killed += 1 + sum(fault.endswith("killed") for fault in chosen)

@@ -8,23 +8,22 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import httpx
-import psutil
 
-from cluster.costs.journal_reader import JournalReader
+from cluster.costs.journal_reader import read_booked_events
 from cluster.lab.emulator import Emulator
-from cluster.lab.stack import startup
 from cluster.lab.stack.backend_peer import BackendPeer
 from cluster.lab.stack.plan import Plan, planned
 from cluster.lab.stack.processes import Processes
 from tests.chaos.books import Comparison
 from tests.chaos.marked_vendors import MarkedVendors, PriceList
+from tests.chaos.ray_stack import RayStack, processes
 from tests.chaos.system_books import MarkedLine, compare_system
 from tests.chaos.system_clients import Clients
 from tests.support.trpc_backend import EVERYDAY_FAULTS, faulty_command, set_faults
@@ -41,16 +40,11 @@ PARTS = {
     "controller": "ray::ServeController",
 }
 """The process titles of the parts that are killed and stopped."""
-FIXED = {"min_replicas": 2, "max_replicas": 2}
-ONE = {"min_replicas": 1, "max_replicas": 1}
-ARGS: startup.Args = {
-    "scaling": {"router": FIXED, "llm": ONE, "vision": ONE, "embeddings": ONE},
-    "costs": {"intent_grace_s": 5, "outbox_grace_s": 10},
-    "llm": {"attempt_timeout_s": 20, "total_timeout_s": 30},
-}
+Fault = Literal["backend away", "redeployed", "node lost", "stopped"]
+FAULTS: tuple[Fault, ...] = get_args(Fault)
 BETWEEN_S = (3.0, 9.0)
 REPLACED_TIMEOUT_S = 120.0
-WATCH_S = 130.0
+WATCH_S = 30.0
 """Longer than a better report of an estimated event is waited for."""
 SETTLE_TIMEOUT_S = 300.0
 
@@ -64,6 +58,8 @@ class SystemSettings:
     seed: int
     stop_s: float = 20.0
     away_s: float = 20.0
+    kills_a_fault: int = 2
+    """After so many kills comes one fault of another kind."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -83,6 +79,7 @@ class System:
 
     settings: SystemSettings
     plan: Plan
+    stack: RayStack
     backend: BackendPeer
     vendors: MarkedVendors
     clients: Clients
@@ -95,12 +92,14 @@ class System:
         running = asyncio.create_task(self.clients.run())
         kills = 0
         parts: list[str] = []
+        others: list[Fault] = []
         while kills < self.settings.kills and not running.done():
             await asyncio.sleep(rng.uniform(*BETWEEN_S))
             parts = parts or rng.sample(list(PARTS), len(PARTS))
             kills += await self._kill(parts.pop(), rng)
-            if kills % 5 == 0:
-                await self._other_fault(rng)
+            if kills % self.settings.kills_a_fault == 0:
+                others = others or rng.sample(FAULTS, len(FAULTS))
+                await self._cause(others.pop(), rng)
         self.clients.ending.set()
         await running
         await self._settle()
@@ -119,33 +118,51 @@ class System:
             self.faults[f"{part} was not running"] += 1
             await asyncio.sleep(1.0)
             return 0
-        victim = rng.choice(running)
+        # Older HAProxies only end the connections that they have.
+        victim = running[-1] if part == "haproxy" else rng.choice(running)
         known = {process.pid for process in running}
         victim.kill()
         self.faults[f"{part} killed"] += 1
-        killed_s = time.monotonic()
-        while all(process.pid in known for process in processes(PARTS[part])):
-            if time.monotonic() - killed_s > REPLACED_TIMEOUT_S:
-                self.faults[f"{part} not replaced"] += 1
-                break
-            await asyncio.sleep(0.2)
-        print(f"{part} killed, replaced after {time.monotonic() - killed_s:.1f} s", file=sys.stderr, flush=True)
+        started_s = time.monotonic()
+        await self._replaced(part, lambda: any(process.pid not in known for process in processes(PARTS[part])))
+        _progress(f"{part} killed, replaced after {time.monotonic() - started_s:.1f} s")
         return 1
 
-    async def _other_fault(self, rng: random.Random) -> None:
-        if rng.random() < 0.3:
-            await set_faults(self.backend, failBeforeRate=1.0)
-            await asyncio.sleep(self.settings.away_s)
-            await set_faults(self.backend, **EVERYDAY_FAULTS)
-            self.faults["backend away"] += 1
-            return
-        part = rng.choice(list(PARTS))
-        stopped = processes(PARTS[part])[:1]
-        for process in stopped:
+    async def _replaced(self, part: str, done: Callable[[], bool]) -> None:
+        """Wait until another process of a part runs; note a part for which none came."""
+        end_s = time.monotonic() + REPLACED_TIMEOUT_S
+        while not done():
+            if time.monotonic() > end_s:
+                self.faults[f"{part} not replaced"] += 1
+                return
+            await asyncio.sleep(0.2)
+
+    async def _cause(self, fault: Fault, rng: random.Random) -> None:
+        started_s = time.monotonic()
+        match fault:
+            case "backend away":
+                await set_faults(self.backend, failBeforeRate=1.0)
+                await asyncio.sleep(self.settings.away_s)
+                await set_faults(self.backend, **EVERYDAY_FAULTS)
+            case "redeployed":
+                old = {process.pid for process in processes(PARTS["router"])}
+                await self.stack.redeploy()
+                await self._replaced("router", lambda: old.isdisjoint(one.pid for one in processes(PARTS["router"])))
+            case "node lost":
+                await self.stack.lose_node()
+            case "stopped":
+                await self._stop(rng.choice(list(PARTS)))
+                return
+        self.faults[fault] += 1
+        _progress(f"{fault}, {time.monotonic() - started_s:.1f} s")
+
+    async def _stop(self, part: str) -> None:
+        for process in processes(PARTS[part])[:1]:
             process.send_signal(signal.SIGSTOP)
             await asyncio.sleep(self.settings.stop_s)
             process.send_signal(signal.SIGCONT)
             self.faults[f"{part} stopped"] += 1
+            _progress(f"{part} stopped for {self.settings.stop_s:.0f} s")
 
     async def _settle(self) -> None:
         """Wait until no intent is open, better reports came, and the backend has stored every window."""
@@ -165,8 +182,6 @@ class System:
         return bool(usage["reserved_nanousd"] == 0 and usage["sent_nanousd"] == usage["settled_nanousd"])
 
     async def _compare(self) -> Comparison:
-        with closing(JournalReader(self.plan.journal)) as reader:
-            rows = reader.events()
         prices = PriceList()
         tenant_of = self.clients.tenant_of
         lines = [
@@ -175,24 +190,17 @@ class System:
                 tenant_id=tenant_of.get(marker, "nobody"),
                 model=prices.model(line),
                 cost_nanousd=prices.cost_nanousd(line),
+                arrived_at_s=arrived_at_s,
             )
-            for marker, line in self.vendors.marked()
+            for marker, arrived_at_s, line in self.vendors.marked()
         ]
-        settled = [row for row in rows if row["outcome"] is not None]
-        return compare_system(lines, settled, await self.backend.totals_nanousd(), self.clients.answers)
+        # An older event is in a month's file by now.
+        rows = list(read_booked_events(self.plan.journal))
+        return compare_system(lines, rows, await self.backend.totals_nanousd(), self.clients.answers)
 
 
-def processes(title: str) -> list[psutil.Process]:
-    """Return our running processes whose title begins with `title`, or whose program has that name."""
-    return [process for process in psutil.Process().children(recursive=True) if _has_title(process, title)]
-
-
-def _has_title(process: psutil.Process, title: str) -> bool:
-    try:
-        first = (process.cmdline() or [""])[0]
-        return process.status() != psutil.STATUS_ZOMBIE and (first.startswith(title) or Path(first).name == title)
-    except psutil.Error:
-        return False
+def _progress(event: str) -> None:
+    print(event, file=sys.stderr, flush=True)
 
 
 @asynccontextmanager
@@ -206,12 +214,9 @@ async def running_system(settings: SystemSettings) -> AsyncIterator[System]:
             )
             backend = BackendPeer(plan.backend_key)
             await backend.attach(await started.start("backend", command, piped=True))
-            environment = await startup.start_ray(plan, started)
-            urls = emulator.base_urls()
-            rows = {name: {"api": name, "base_url": url, "simulated": False} for name, url in urls.items()}
-            keys = {f"{name.upper()}_API_KEY": "k" for name in urls}
-            await startup.start_app(plan, started, backend, environment | keys, {"vendors": rows, **ARGS})
-            yield System(settings, plan, backend, vendors, Clients(plan, TENANTS, settings.seed))
+            stack = RayStack(plan=plan, started=started, backend=backend, urls=emulator.base_urls())
+            await stack.start()
+            yield System(settings, plan, stack, backend, vendors, Clients(plan, TENANTS, settings.seed))
 
 
 async def run_system(settings: SystemSettings) -> SystemResult:

@@ -10,6 +10,10 @@ from typing import Any
 from cluster.costs.commit_log import CommitLog
 from cluster.costs.journal import Journal
 from cluster.costs.models import Knowledge, Receipt
+from cluster.costs.storage import windows
+from cluster.costs.storage.schema import USAGE
+from cluster.costs.storage.windows import ROW
+from cluster.costs.storage.windows import flush_row as flush_row_of
 from routing.models import CallRecord, FlushRow, Intent, Outcome, Settlement, Spending, Usage
 
 
@@ -110,8 +114,24 @@ def book(
 
 def seal(journal: Journal) -> tuple[FlushRow, ...]:
     """Seal all settled events; return the windows that are not sent."""
-    while journal.fill_windows():
-        pass
-    while journal.close_windows():
-        pass
-    return journal.unsent(1_000)
+    while journal.unsealed_events:
+        while journal.fill_windows():
+            pass
+        while journal.close_windows():
+            pass
+    return unsent(journal)
+
+
+def unsent(journal: Journal) -> tuple[FlushRow, ...]:
+    """Return the sealed windows that the backend has neither acknowledged nor refused, the oldest first."""
+    rows = journal._db.execute(
+        f"""SELECT {", ".join((*ROW, *USAGE))} FROM flushes
+        WHERE flush_id IS NOT NULL AND sent_at_s IS NULL AND refused IS NULL ORDER BY window"""
+    )
+    return tuple(flush_row_of(row, journal.journal_id) for row in rows)
+
+
+def mark_sent(journal: Journal, flush_ids: Iterable[str], now_s: float) -> None:
+    """Record that the backend holds these windows, in a transaction of its own."""
+    with journal.transaction():
+        windows.mark_sent(journal._db, flush_ids, now_s)

@@ -21,7 +21,7 @@ from cluster.costs.commit_log import CommitLog
 from cluster.costs.journal import Journal
 from cluster.rooms.registry import RoomRegistry
 from deployments.api.auth import Keys, RoomToken
-from deployments.api.chat_schemas import ChatRequest
+from deployments.api.chat.schemas import ChatRequest
 from deployments.common.settings import (
     EmbeddingsSettings,
     KnowledgeSettings,
@@ -98,6 +98,9 @@ class InProcessCluster:
         self.rooms = RoomRegistry()
         self.rates = SharedRates()
         self.recorder = CommitLog(self.journal, lambda: self.clock(), self.rooms.ends)
+
+    async def ready(self) -> None:
+        await self.recorder.totals("-")
 
     async def reserve(self, intent: Intent) -> Spending:
         (receipt,) = await self.recorder.write([intent])

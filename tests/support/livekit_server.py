@@ -40,7 +40,7 @@ class LiveKit:
 
 
 @contextmanager
-def running_livekit(root: Path = ROOT) -> Iterator[LiveKit]:
+def running_livekit(root: Path = ROOT, webhook_url: str | None = None) -> Iterator[LiveKit]:
     """Yield a running server, found or built below `root`; raises RuntimeError when it does not start."""
     binary = find_livekit_server(root)
     port, tcp_port, udp_port = free_ports(3)
@@ -48,7 +48,7 @@ def running_livekit(root: Path = ROOT) -> Iterator[LiveKit]:
     with tempfile.TemporaryDirectory(prefix="livekit-") as directory:
         config, log = Path(directory, "livekit.yaml"), Path(directory, "livekit.log")
         config.touch(0o600)
-        config.write_text(livekit_config(port, tcp_port, udp_port, livekit.key, livekit.secret), "utf-8")
+        config.write_text(_config(livekit, port, tcp_port, udp_port, webhook_url), "utf-8")
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [binary, "--config", config], stdin=subprocess.DEVNULL, stdout=output, stderr=output
@@ -60,6 +60,10 @@ def running_livekit(root: Path = ROOT) -> Iterator[LiveKit]:
                 raise RuntimeError(f"livekit-server ended early, status {process.returncode}:\n{_tail(log)}")
         finally:
             _stop(process)
+
+
+def _config(livekit: LiveKit, port: int, tcp_port: int, udp_port: int, webhook_url: str | None) -> str:
+    return livekit_config(port, tcp_port, udp_port, livekit.key, livekit.secret, webhook_url)
 
 
 def _wait_until_listening(process: subprocess.Popen[bytes], port: int, log: Path) -> None:

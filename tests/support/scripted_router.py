@@ -45,6 +45,11 @@ class ScriptedRouter:
     chat_requests: list[dict[str, Any]] = field(default_factory=list)
     chat_tokens: list[str] = field(default_factory=list)
     cancelled_chats: int = 0
+    may_finish: asyncio.Event = field(default_factory=asyncio.Event)
+    """Each answer waits for it after its last chunk."""
+
+    def __post_init__(self) -> None:
+        self.may_finish.set()
 
     @property
     def url(self) -> str:
@@ -126,6 +131,7 @@ class ScriptedRouter:
             for chunk in self.answer_chunks:
                 await asyncio.sleep(self.chunk_delay_s)
                 await response.write(_chunk({"content": chunk}, None))
+            await self.may_finish.wait()
             await response.write(_chunk({}, "stop") + b"data: [DONE]\n\n")
         except (ConnectionError, asyncio.CancelledError):
             self.cancelled_chats += 1

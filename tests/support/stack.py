@@ -76,6 +76,13 @@ class Stack:
             usage: dict[str, Any] = (await http.get(f"/v1/tenants/{tenant}/usage")).raise_for_status().json()
         return usage
 
+    async def bill(self, **parameters: str | list[str]) -> list[dict[str, Any]]:
+        """Return the rows of `GET /v1/bill`, which an aggregator reads beside its commits."""
+        async with self.http(self.plan.admin_key) as http:
+            page = (await http.get("/v1/bill", params={"limit": "1000", **parameters})).raise_for_status().json()
+        rows: list[dict[str, Any]] = page["rows"]
+        return rows
+
     async def billed_nanousd(self, tenant: str, timeout_s: float = 60.0) -> int:
         """Wait until all settled costs are sent to the backend; return the billed amount."""
         async with asyncio.timeout(timeout_s):

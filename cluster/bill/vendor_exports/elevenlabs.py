@@ -1,7 +1,8 @@
 """Read ElevenLabs' usage: the time axis of its usage API.
 
 Format: GET /v1/usage/character-stats with breakdown_type=model, aggregation_interval=day and metric=tts_characters. Its
-times are milliseconds.
+times are milliseconds. Its successor, /v1/workspace/analytics/query/usage-by-product-over-time, counts credits, whose
+number for a character depends on model and plan.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ def parse(path: Path) -> Parsed:
 def _cells(path: Path) -> Iterator[Place]:
     """Yield each number of the table with its time and its model."""
     for place, page in read_documents(path):
+        if isinstance(page, dict) and "columns" in page:
+            yield place, ValueError("counts credits; export character-stats with metric=tts_characters")
+            continue
         times = page.get("time") if isinstance(page, dict) else None
         usage = page.get("usage") if isinstance(page, dict) else None
         if not isinstance(times, list) or not isinstance(usage, dict):

@@ -40,7 +40,8 @@ def _row(row: Row) -> Iterator[VendorUsage]:
     end = _first(row, "usage_end_time", "usage_end_date")
     refuse_longer_than_a_day(begin, end)
     amounts = {COST: nanousd_of(_dollars(row))} | _tokens(name.lower(), row)
-    yield VendorUsage(day=day_of(begin), model=name, amounts=amounts)
+    # Some SKUs are sentences with `_` between their words.
+    yield VendorUsage(day=day_of(begin), model=name.replace("_", " "), amounts=amounts)
 
 
 def _dollars(row: Row) -> Decimal:
@@ -57,14 +58,17 @@ def _dollars(row: Row) -> Decimal:
 
 
 def _tokens(sku: str, row: Row) -> dict[str, int]:
-    """Return the tokens that a SKU counts. Cached tokens have SKUs of their own, and are input here too."""
+    """Return the tokens that a SKU counts. Cached tokens have SKUs of their own, and are input here too.
+
+    The storage of a cache is charged by the token and hour, and counts none.
+    """
     usage = row.get("usage")
     unit, amount = (
         (usage.get("unit"), amount_of(usage, "amount"))
         if isinstance(usage, dict)
         else (row.get("usage_unit"), amount_of(row, "usage_amount"))
     )
-    if unit not in ("count", "tokens", None, ""):
+    if unit not in ("count", "tokens", None, "") or "storage" in sku:
         return {}
     if "output" in sku:
         return {"output_tokens": amount}

@@ -66,6 +66,9 @@ def _usage(day: int, row: Row, is_embedding: bool) -> VendorUsage:
     amounts = {"input_tokens": amount_of(row, "input_tokens")}
     if not is_embedding:
         amounts["cached_input_tokens"] = amount_of(row, "input_cached_tokens")
+        if "input_cache_write_tokens" in row:
+            # Of models that charge for it; older reports lack the field, and those tokens are input in any case.
+            amounts["cache_write_tokens"] = amount_of(row, "input_cache_write_tokens")
         amounts["output_tokens"] = amount_of(row, "output_tokens")
     services = frozenset({"embeddings"}) if is_embedding else ANSWERS
     return VendorUsage(day=day, model=text_of(row, "model"), amounts=amounts, services=services)  # type: ignore[arg-type]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter
 
 _ADD_TOTAL = """INSERT INTO totals VALUES (?, ?, ?, ?, ?, ?, ?, 0) ON CONFLICT DO UPDATE SET
     cost_nanousd = cost_nanousd + excluded.cost_nanousd, requests = requests + excluded.requests,
@@ -14,47 +13,49 @@ _ADD_DAY = (
 _ADD_RESERVED = """INSERT INTO reserved VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET
     estimate_nanousd = estimate_nanousd + excluded.estimate_nanousd, intents = intents + excluded.intents"""
 _SPENT = "SELECT tenant_id, sum(cost_nanousd) FROM days WHERE day >= ? GROUP BY tenant_id"
-_RESERVED = "SELECT tenant_id, estimate_nanousd FROM reserved"
 _LAST_BOOKED = """SELECT max(coalesce((SELECT booked_at_s FROM settled ORDER BY event DESC LIMIT 1), 0),
     coalesce((SELECT max(day) FROM days), 0) * 86400.0)"""
 
 
 class SumChanges:
-    """What a transaction adds to the running sums: written once at its end, not once for each event."""
+    """What a transaction adds to the running sums. Call `write` at its end, and `forget` after its rollback."""
 
-    def __init__(self) -> None:
-        self.totals: dict[tuple[str, str, str, int], Counter[str]] = {}
-        self.days: Counter[tuple[int, str]] = Counter()
-        self.reserved: Counter[str] = Counter()
-        self.intents: Counter[str] = Counter()
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self._totals: dict[tuple[str, str, str, int], list[int]] = {}
+        self._days: dict[tuple[int, str], int] = {}
+        self._reserved: dict[str, list[int]] = {}
 
     def reserve(self, tenant_id: str, estimate_nanousd: int, intents: int) -> None:
-        self.reserved[tenant_id] += estimate_nanousd
-        self.intents[tenant_id] += intents
+        sums = self._reserved.get(tenant_id)
+        if sums is None:
+            sums = self._reserved[tenant_id] = [0, 0]
+        sums[0] += estimate_nanousd
+        sums[1] += intents
 
     def book(self, key: tuple[str, str, str, int], day: int, cost_nanousd: int, requests: int, estimated: int) -> None:
-        total = self.totals.setdefault(key, Counter())
-        total["cost"] += cost_nanousd
-        total["requests"] += requests
-        total["estimated"] += estimated
-        self.days[day, key[0]] += cost_nanousd
+        sums = self._totals.get(key)
+        if sums is None:
+            sums = self._totals[key] = [0, 0, 0]
+        sums[0] += cost_nanousd
+        sums[1] += requests
+        sums[2] += estimated
+        of_day = (day, key[0])
+        self._days[of_day] = self._days.get(of_day, 0) + cost_nanousd
 
-    def write(self, db: sqlite3.Connection) -> None:
-        totals = self.totals.items()
-        db.executemany(_ADD_TOTAL, [(*key, one["cost"], one["requests"], one["estimated"]) for key, one in totals])
-        db.executemany(_ADD_DAY, [(*key, cost) for key, cost in self.days.items()])
-        reserved = self.reserved.items()
-        db.executemany(_ADD_RESERVED, [(name, amount, self.intents[name]) for name, amount in reserved])
+    def write(self) -> None:
+        self._db.executemany(_ADD_TOTAL, [(*key, *sums) for key, sums in self._totals.items()])
+        self._db.executemany(_ADD_DAY, [(*key, cost) for key, cost in self._days.items()])
+        self._db.executemany(_ADD_RESERVED, [(tenant_id, *sums) for tenant_id, sums in self._reserved.items()])
+        self.forget()
+
+    def forget(self) -> None:
+        self._totals, self._days, self._reserved = {}, {}, {}
 
 
 def spent_nanousd(db: sqlite3.Connection, since_day: int) -> dict[str, int]:
     """Return each tenant's booked costs since a UTC day."""
     return {str(name): int(cost) for name, cost in db.execute(_SPENT, (since_day,))}
-
-
-def reserved_nanousd(db: sqlite3.Connection) -> dict[str, int]:
-    """Return the sum of the estimates of each tenant's open intents."""
-    return {str(name): int(estimates) for name, estimates in db.execute(_RESERVED)}
 
 
 def last_booked_s(db: sqlite3.Connection) -> float:

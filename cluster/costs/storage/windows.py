@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields
 
 from cluster.costs.storage.schema import USAGE, WINDOW_KEY
+from routing.billing.budgets import QUARTER_S
 from routing.models import FlushRow
 
 EVENTS_A_SLICE = 1_000
@@ -26,6 +27,10 @@ ON CONFLICT ({", ".join(WINDOW_KEY)}) WHERE flush_id IS NULL DO UPDATE SET
     last_event = excluded.last_event, window_end_s = max(window_end_s, excluded.window_end_s),
     window_start_s = min(window_start_s, excluded.window_start_s),
     {", ".join(f"{name} = {name} + excluded.{name}" for name in _SUMS)}"""
+_FIRST = "SELECT booked_at_s FROM settled WHERE event > ? AND event <= ? ORDER BY event LIMIT 1"
+_BEING_FILLED = "SELECT window_start_s FROM flushes WHERE flush_id IS NULL LIMIT 1"
+_FIRST_OF_ANOTHER_QUARTER = f"""SELECT min(event) FROM settled
+    WHERE event > ? AND event <= ? AND CAST(booked_at_s / {QUARTER_S} AS INTEGER) != ?"""
 _FILLING = """SELECT window, tenant_id, service, model, cost_nanousd FROM flushes WHERE flush_id IS NULL
     ORDER BY window LIMIT ?"""
 _NEXT_SEQ = """INSERT INTO sequences VALUES (?, ?, ?, 1, ?) ON CONFLICT DO UPDATE
@@ -33,8 +38,6 @@ _NEXT_SEQ = """INSERT INTO sequences VALUES (?, ?, ?, 1, ?) ON CONFLICT DO UPDAT
     RETURNING seq, cumulative_nanousd"""
 _CLOSE = "UPDATE flushes SET flush_id = ?, epoch = ?, seq = ?, cumulative_nanousd = ? WHERE window = ?"
 ROW = tuple(field.name for field in fields(FlushRow) if field.name not in ("usage", "journal_id"))
-_UNSENT = f"""SELECT {", ".join((*ROW, *USAGE))} FROM flushes
-    WHERE flush_id IS NOT NULL AND sent_at_s IS NULL AND refused IS NULL ORDER BY window LIMIT ?"""
 _MARK_SENT = """UPDATE flushes SET sent_at_s = ?, refused = NULL WHERE flush_id = ? AND sent_at_s IS NULL
     RETURNING tenant_id, service, model, simulated, cost_nanousd"""
 _ADD_SENT = """UPDATE totals SET sent_nanousd = sent_nanousd + ?
@@ -42,16 +45,31 @@ _ADD_SENT = """UPDATE totals SET sent_nanousd = sent_nanousd + ?
 
 
 def fill_windows(db: sqlite3.Connection, last_event: int, limit: int) -> int:
-    """Add the next `limit` settled events to their windows; return the number of events.
+    """Add up to `limit` settled events to their windows; return the number of events.
 
-    A window holds one tenant, service, model, price version and UTC month, and its times are those of its events.
+    A window holds one tenant, service, model, price version and quarter of an hour, and its times are those of its
+    events. Months begin with a quarter of an hour in every time zone, so each window lies in one month of its tenant.
+    The events of the next quarter wait until the windows of this one are closed.
     """
     (after,) = db.execute("SELECT sealed_event FROM journal").fetchone()
-    until = min(after + limit, last_event)
+    until = _end_of_quarter(db, after, min(after + limit, last_event))
     if until > after:
         db.execute(_FILL, {"after": after, "until": until})
         db.execute("UPDATE journal SET sealed_event = ?", (until,))
     return int(until - after)
+
+
+def _end_of_quarter(db: sqlite3.Connection, after: int, until: int) -> int:
+    """Return the last event up to `until` that may enter the windows being filled."""
+    first = db.execute(_FIRST, (after, until)).fetchone()
+    if first is None:
+        return until
+    quarter = int(first[0] // QUARTER_S)
+    filling = db.execute(_BEING_FILLED).fetchone()
+    if filling is not None and int(filling[0] // QUARTER_S) != quarter:
+        return after
+    (other,) = db.execute(_FIRST_OF_ANOTHER_QUARTER, (after, until, quarter)).fetchone()
+    return until if other is None else other - 1
 
 
 def close_windows(db: sqlite3.Connection, epoch: str, limit: int) -> int:
@@ -66,11 +84,6 @@ def close_windows(db: sqlite3.Connection, epoch: str, limit: int) -> int:
         flush_id = uuid.uuid5(uuid.UUID(epoch), f"{tenant_id}|{service}|{model}|{numbers[0]}")
         db.execute(_CLOSE, (str(flush_id), epoch, *numbers, window))
     return len(windows)
-
-
-def unsent_windows(db: sqlite3.Connection, journal_id: str, limit: int) -> tuple[FlushRow, ...]:
-    """Return the oldest closed windows that the backend has neither acknowledged nor refused."""
-    return tuple(flush_row(row, journal_id) for row in db.execute(_UNSENT, (limit,)))
 
 
 def flush_row(row: Sequence[object], journal_id: str) -> FlushRow:

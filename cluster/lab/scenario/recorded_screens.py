@@ -23,7 +23,7 @@ from deployments.api.jpeg import inspect_jpeg
 from room_agent.core.models import KeptFrame
 from room_agent.frames import classifier, detector, encoder, features, i420, motion, noise, phash, verdict
 from room_agent.frames.i420 import Planes
-from room_agent.video import frame_gate
+from room_agent.video import frame_gate, looks
 from room_agent.video.frame_gate import FrameGate, pack_frame
 from routing.models import FrameFeatures
 
@@ -44,6 +44,7 @@ _SOURCE_MODULES = (
     encoder,
     features,
     frame_gate,
+    looks,
     i420,
     motion,
     noise,

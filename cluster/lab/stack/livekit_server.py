@@ -49,9 +49,12 @@ def find_livekit_server(root: Path, path: str | None = None) -> Path:
     return binary
 
 
-def livekit_config(port: int, tcp_port: int, udp_port: int, key: str, secret: str) -> str:
+def livekit_config(
+    port: int, tcp_port: int, udp_port: int, key: str, secret: str, webhook_url: str | None = None
+) -> str:
     """Return the YAML of a server on 127.0.0.1 with one port each for signalling, ICE over TCP and ICE over UDP.
 
+    It sends its webhooks to `webhook_url`.
     ICE over TCP alone listens on every address, because livekit-server has no setting for it; port 0 turns it off.
     Raises ConfigurationError for a secret of less than 32 bytes, which could be guessed from a token.
     """
@@ -72,7 +75,8 @@ def livekit_config(port: int, tcp_port: int, udp_port: int, key: str, secret: st
             },
             "room": {"auto_create": True, "empty_timeout": EMPTY_TIMEOUT_S, "departure_timeout": 5},
             "logging": {"level": "warn"},
-        },
+        }
+        | ({} if webhook_url is None else {"webhook": {"api_key": key, "urls": [webhook_url]}}),
         sort_keys=False,
     )
 

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from deployments.api.chat_schemas import ChatRequest
+from deployments.api.chat.schemas import ChatRequest
 from deployments.api.embedding_schemas import EmbeddingRequest, KnowledgeSearch
 from deployments.api.field_rules import JsonSchema
 from deployments.api.frame_schemas import FrameBody, FrameHeaders

@@ -56,7 +56,7 @@ class RoomGrant(ResponseBody):
     limits: GrantedLimits
     budget: RoomBudget | None
     takes_participants: bool
-    """Whether heartbeats may name the participants of usage."""
+    """Whether heartbeats, frames and searches may name the participants whose costs they are."""
 
 
 class SetAside(ResponseBody):
@@ -125,6 +125,8 @@ class BillPageBody(ResponseBody):
     """A page of the bill, and the cursor of the next one, null on the last page."""
 
     by: list[Grouping]
+    time_zone: str
+    """The time zone in which the bill's days begin: that of its one tenant, or UTC."""
     rows: list[BillLine]
     next_cursor: str | None
 

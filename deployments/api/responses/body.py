@@ -11,8 +11,8 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from deployments.api.body import bad_input, parse_body, parses_at_once
-from deployments.api.chat_body import check_chat, schemas_of
-from deployments.api.chat_schemas import ChatRequest
+from deployments.api.chat.body import check_chat, schemas_of
+from deployments.api.chat.schemas import ChatRequest
 from deployments.api.json_schema import SchemaCheck
 from deployments.api.responses.schemas import ChosenTool, InputItem, InputPart, ResponsesRequest
 from routing.chat import EncryptedThought

@@ -86,13 +86,16 @@ def has_thinking_levels(model: Model) -> bool:
 def _image(model: Model, image: Image) -> types.Part:
     """Return an image, with its resolution where the model counts fewer tokens for a low one."""
     blob = types.Blob(data=image.data, mime_type=image.media_type)
-    level = _LEVELS.get(image.detail) if _reads_detail(model) else None
+    level = _level(model, image)
     resolution = types.PartMediaResolution(level=level) if level is not None else None
     return types.Part(inline_data=blob, media_resolution=resolution)
 
 
-def _reads_detail(model: Model) -> bool:
-    return isinstance(model.image_tokens, FixedTokens) and model.image_tokens.low is not None
+def _level(model: Model, image: Image) -> types.PartMediaResolutionLevel | None:
+    rule = model.image_tokens
+    if not isinstance(rule, FixedTokens) or rule.low is None:
+        return None
+    return _LEVELS.get("low" if rule.is_low(image.width_px, image.height_px, image.detail) else image.detail)
 
 
 def _call(call: ToolCall, thought_signature: bytes | None) -> types.Part:

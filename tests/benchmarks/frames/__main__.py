@@ -15,7 +15,7 @@ from rich.console import Console
 from tests.benchmarks.frames import measurements, pair_figures
 from tests.benchmarks.frames.goals import lines, missed
 
-PARTS = ("pairs", "sessions", "motion", "cameras", "reading")
+PARTS = ("pairs", "sessions", "reuse", "motion", "cameras", "reading")
 _DEFAULT_LIMITS = {"phash-8": 0.0, "phash-16": 6.0, "SSIM 480x270": 0.01}
 """The peers' limits of an earlier run, for a run without pairs."""
 
@@ -35,6 +35,8 @@ def run(options: argparse.Namespace, console: Console) -> measurements.Figures:
         scores, found = measurements.measure_sessions(seeds[:1], limits, options.seconds, console, options.sheets)
         measurements.print_sessions(scores, console)
         figures |= found
+    if "reuse" in parts:
+        figures |= measurements.measure_reuse(seeds, options.seconds, options.returns, console)
     if "motion" in parts:
         figures |= measurements.measure_motion(seeds[0], options.seconds, console)
     if "cameras" in parts:
@@ -50,6 +52,7 @@ def main() -> int:
     parser.add_argument("--part", action="append", choices=PARTS, help="measure this part only; may be repeated")
     parser.add_argument("--pairs", type=int, default=312, help="pairs of each of the two reported seeds")
     parser.add_argument("--tuning-pairs", type=int, default=104, help="pairs of each of the two tuning seeds")
+    parser.add_argument("--returns", type=int, default=1_000, help="screens that return with one word edited")
     parser.add_argument("--seconds", type=int, default=120, help="the length of a session and of a motion")
     parser.add_argument("--changes", type=int, default=20, help="changes that are read by OCR on each size of screen")
     parser.add_argument("--tune", action="store_true", help="measure on the tuning seeds, to design the gate by them")

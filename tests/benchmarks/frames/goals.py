@@ -45,6 +45,8 @@ GOALS: dict[str, FrameGoal] = {
     "sessions: saved against every frame routed": _least(0.90),
     "sessions: median ms of a repeat": _most(1.2),
     "sessions: times faster than convert + ImageHash": _least(30.0),
+    "reuse: share of requests saved": _least(0.20),
+    "reuse: wrongly reused": _most(0.0),
     "motion: most frames an hour of any kind": _most(240.0),
     "motion: median seconds of a line beside it": _most(3.0),
     "motion: worst seconds of a line beside it": _most(8.0),

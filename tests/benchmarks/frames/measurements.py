@@ -18,6 +18,7 @@ from tests.benchmarks.frames import (
     pair_figures,
     pairs,
     readability,
+    reuse,
     session_figures,
     sessions,
 )
@@ -197,6 +198,30 @@ def measure_cameras(seed: int, seconds: int, console: Console) -> Figures:
     right = [_odd_size_is_right(size_px, seed) for size_px in cameras.ODD_SIZES]
     console.print(f"odd sizes right: {sum(right)} of {len(right)}")
     return {"cameras: most frames a minute": max(rates), "odd sizes: right": sum(right) / len(right)}
+
+
+def measure_reuse(seeds: Sequence[int], seconds: int, pairs_count: int, console: Console) -> Figures:
+    """Print the requests that screens which return save, and the edited ones that were taken for their originals."""
+    palettes = TUNED_PALETTES + UNSEEN_PALETTES
+    table = Table("session", "sent", "reused", "saved", "wrongly reused")
+    totals = []
+    for plan in reuse.RETURNING:
+        total = reuse.score(sessions.looks(plan, seed, palettes, seconds) for seed in seeds)
+        saved = total.reused / (total.sent + total.reused)
+        table.add_row(plan.name, str(total.sent), str(total.reused), f"{saved:.3f}", str(total.wrong))
+        totals.append(total)
+    console.print(table)
+    sent, reused = sum(total.sent for total in totals), sum(total.reused for total in totals)
+    found = list(reuse.edited_returns(seeds[0], pairs_count, palettes))
+    taken = [one for one in found if not one.edited_is_new]
+    for one in taken:
+        console.print(f"taken for its original: {one.screen}, {one.theme}, {one.codec}: {one.why}", style="dim")
+    recognised = sum(one.found for one in found)
+    console.print(f"originals recognised: {recognised} of {len(found)}; edited ones taken for them: {len(taken)}")
+    return {
+        "reuse: share of requests saved": reused / (sent + reused),
+        "reuse: wrongly reused": float(len(taken) + sum(total.wrong for total in totals)),
+    }
 
 
 def measure_reading(seed: int, changes: int, console: Console) -> Figures:

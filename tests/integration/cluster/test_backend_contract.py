@@ -56,7 +56,7 @@ async def billed(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
         return
     transformer: Any = "plain" if "plain" in request.param else "superjson"
     async with running_example() if request.param == "the example" else running_backend(transformer) as peer:
-        trpc = TrpcBackend(peer.url, peer.key, transformer, timeout_s=5)
+        trpc = TrpcBackend(peer.url, peer.key, transformer, timeout_s=30)
         yield BilledBackend(trpc, peer.totals_nanousd)
         await trpc.aclose()
 

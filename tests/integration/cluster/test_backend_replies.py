@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from cluster.backend.tenant_cache import TenantCache
 from cluster.backend.trpc import TrpcBackend
@@ -193,6 +194,29 @@ async def test_an_unknown_time_zone_is_rejected(value: Any, server: CannedServer
     server.reply = result(timeZone=value)
     with pytest.raises(BackendRefused, match="timeZone must be"):
         await trpc.tenant("acme")
+
+
+@pytest.mark.parametrize(
+    ("value", "thresholds", "wrong"),
+    [
+        ([0.9, "0.5", 1, 0.9], (0.5, 0.9, 1.0), None),
+        ([], (), None),
+        (None, None, None),
+        ([0.5, 1.5, "half", True, None, 0, -1], (0.5,), ["1.5", "'half'", "True", "None", "0", "-1"]),
+        (["x" * 100], None, ["'" + "x" * 39]),
+        ({"half": 0.5}, None, ["{'half': 0.5}"]),
+        (0.5, None, ["0.5"]),
+        ([number / 100 for number in range(1, 31)], tuple(number / 100 for number in range(1, 21)), []),
+    ],
+)
+async def test_wrong_budget_alerts_are_named_and_ignored(
+    value: Any, thresholds: Any, wrong: list[str] | None, server: CannedServer, trpc: TrpcBackend
+) -> None:
+    server.reply = result(budgetAlerts=value)
+    with capture_logs() as logs:
+        assert (await trpc.tenant("acme")).budget_alerts == thresholds
+    assert [entry["wrong"] for entry in logs] == ([] if wrong is None else [wrong])
+    assert all((entry["tenant"], entry["event"]) == ("acme", "budget alerts ignored") for entry in logs)
 
 
 async def test_an_invalid_tenant_does_not_replace_the_cached_one(server: CannedServer, trpc: TrpcBackend) -> None:

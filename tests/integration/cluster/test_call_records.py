@@ -9,18 +9,19 @@ from collections.abc import AsyncIterator, Iterable
 
 import pytest
 
-from cluster.aggregator import transport_server
-from cluster.aggregator.call_records import CallRecordOutbox, ShardedCallRecords
+from cluster.aggregator import call_records, transport_server
+from cluster.aggregator.call_records import KEPT_S, CallRecordOutbox, ShardedCallRecords
 from cluster.aggregator.client import AggregatorClient
 from cluster.aggregator.deployment import aggregator_settings
 from cluster.aggregator.handle import AggregatorHandle
-from cluster.aggregator.messages import unpack_records
-from cluster.aggregator.transport import TransportAddress
+from cluster.aggregator.messages import pack_records, unpack_records
+from cluster.aggregator.transport import CALL_RECORDS, CONTENT_HEADER, KEPT_HEADER, TransportAddress, connect
 from cluster.aggregator.transport_server import TransportServer
 from cluster.config.settings import BackendSettings, CostSettings
 from cluster.costs.models import Entry, Receipt
 from routing.models import CallRecord
 from tests.support.cost_entries import call_record
+from tests.support.manual_clock import ManualClock
 
 HOST = "127.0.0.1"
 DEADLINE_S = 30.0
@@ -39,6 +40,8 @@ class Aggregator(AggregatorHandle):
         self.by_call: list[CallRecord] = []
         self.called = asyncio.Event()
         self.ended: asyncio.Queue[bool] = asyncio.Queue()
+        self.connected: asyncio.Queue[str] = asyncio.Queue()
+        self.complete: asyncio.Queue[tuple[str, float, int]] = asyncio.Queue()
 
     async def call(self, method: str, *values: object) -> object:
         if method == "add_call_records":
@@ -55,14 +58,17 @@ class Aggregator(AggregatorHandle):
     async def write(self, entries: list[Entry]) -> list[Receipt]:
         raise AssertionError("call records are no entries")
 
-    def replica_connected(self) -> None:
-        return None
+    def replica_connected(self, replica_id: str) -> None:
+        self.connected.put_nowait(replica_id)
+
+    def replica_complete(self, replica_id: str, kept_s: float) -> None:
+        self.complete.put_nowait((replica_id, kept_s, self.arrived.qsize()))
 
     def add_call_records(self, records: Iterable[CallRecord]) -> None:
         for record in records:
             self.arrived.put_nowait(record)
 
-    def replica_disconnected(self, *, records_lost: bool) -> None:
+    def replica_disconnected(self, replica_id: str, *, records_lost: bool) -> None:
         self.ended.put_nowait(records_lost)
 
     async def restart(self) -> None:
@@ -122,6 +128,48 @@ async def test_a_restarted_aggregator_gets_the_latest_records_again(
     await aggregator.restart()
     latest = [call_record("e0"), call_record("e1"), call_record("e2", ended=False)]
     assert [await aggregator.next_record() for _ in range(3)] == latest
+
+
+async def test_a_replica_reconnects_by_its_id_and_tells_when_all_its_kept_records_have_been_sent(
+    aggregator: Aggregator, outbox: CallRecordOutbox
+) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        replica_id, *_ = await aggregator.complete.get()
+        assert await aggregator.connected.get() == replica_id
+        outbox.add(call_record("e1"))
+        await aggregator.arrived.get()
+        await aggregator.restart()
+        assert await aggregator.connected.get() == replica_id
+        assert await aggregator.complete.get() == (replica_id, KEPT_S, 2)
+
+
+async def test_a_replica_that_dropped_records_tells_how_far_back_the_others_reach(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = ManualClock(100.0)
+    outbox = CallRecordOutbox(Aggregator(), clock)
+    monkeypatch.setattr(call_records, "MAX_KEPT", 1)
+    for number in range(3):
+        outbox._keep(call_record(f"e{number}"))
+        clock.now_s += 10.0
+    assert outbox._headers()[KEPT_HEADER] == "20.000"
+
+
+async def test_a_replica_without_an_id_is_never_taken_for_one_that_was_connected_before(
+    aggregator: Aggregator,
+) -> None:
+    await aggregator.call("address")
+    assert aggregator.address is not None
+    ids = set()
+    for kept in ("", "-1", "nan", "inf", "x"):
+        connection = await connect(aggregator.address, {CONTENT_HEADER: CALL_RECORDS, KEPT_HEADER: kept})
+        connection.send(pack_records([]))
+        async with asyncio.timeout(DEADLINE_S):
+            replica_id, kept_s, _ = await aggregator.complete.get()
+        ids.add(replica_id)
+        assert kept_s == 0.0
+        await connection.aclose()
+    assert len(ids) == 5
 
 
 async def test_without_a_port_the_records_go_by_actor_calls(aggregator: Aggregator) -> None:

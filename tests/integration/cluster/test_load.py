@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pyarrow.compute as pc
 import pytest
 
+from cluster.cli.main import main
 from cluster.lab.results import record
+from tests.support.gateway import KEYS
 from tests.support.load_app import TIMEOUT_S, children, load_app, running_load, wait_for_exit, write_scenario
 
 
@@ -89,8 +92,24 @@ async def rejection_of(*args: object, key: str = "agent-key-0123456789") -> str:
     return stderr
 
 
-async def test_an_unreachable_app_is_reported_before_the_run(tmp_path: Path) -> None:
-    message = await rejection_of(write_scenario(tmp_path), "--url", "http://127.0.0.1:9", "--out", tmp_path / "run")
+@pytest.fixture
+def rejected_load(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run a load in this process that must be rejected without an app; return its error output."""
+
+    def rejected(*args: object) -> str:
+        monkeypatch.setattr("sys.argv", ["rayroom", "load", *map(str, args)])
+        monkeypatch.setenv("RAYROOM_AGENT_KEYS", KEYS.agent[0])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        stdout, stderr = capsys.readouterr()
+        assert ended.value.code == 2 and not stdout
+        return stderr
+
+    return rejected
+
+
+def test_an_unreachable_app_is_reported_before_the_run(tmp_path: Path, rejected_load: Callable[..., str]) -> None:
+    message = rejected_load(write_scenario(tmp_path), "--url", "http://127.0.0.1:9", "--out", tmp_path / "run")
     assert "no app is ready there" in message and not (tmp_path / "run").exists()
 
 
@@ -106,9 +125,9 @@ async def test_an_unknown_tenant_is_named(tmp_path: Path) -> None:
     assert "does not know the tenant load-3" in message
 
 
-async def test_an_invalid_scenario_is_named_with_its_key_and_line(tmp_path: Path) -> None:
+def test_an_invalid_scenario_is_named_with_its_key_and_line(tmp_path: Path, rejected_load: Callable[..., str]) -> None:
     file = write_scenario(tmp_path, arrivals={"kind": "steady", "rooms": -4})
-    message = await rejection_of(file)
+    message = rejected_load(file)
     assert f"{file}:3" in message and "arrivals" in message and "-4" in message
 
 
@@ -122,6 +141,6 @@ async def test_a_search_without_a_result_lists_its_attempts(tmp_path: Path) -> N
     assert not record.load(tmp_path / "run").summary.verdicts[0].held
 
 
-async def test_a_search_without_a_target_is_rejected(tmp_path: Path) -> None:
-    message = await rejection_of(write_scenario(tmp_path, targets={}), "--url", "http://127.0.0.1:9", "--find-max")
+def test_a_search_without_a_target_is_rejected(tmp_path: Path, rejected_load: Callable[..., str]) -> None:
+    message = rejected_load(write_scenario(tmp_path, targets={}), "--url", "http://127.0.0.1:9", "--find-max")
     assert "needs a target" in message

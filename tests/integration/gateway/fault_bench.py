@@ -14,7 +14,7 @@ from typing import Any
 
 from cluster.lab.emulator import Emulator, LoggedRequest
 from deployments.api.auth import issue_token
-from deployments.api.chat_schemas import ChatRequest
+from deployments.api.chat.schemas import ChatRequest
 from deployments.api.embedding_schemas import EmbeddingRequest
 from deployments.api.frame_schemas import FrameHeaders
 from deployments.common.settings import (
@@ -218,6 +218,7 @@ def charged(seen: LoggedRequest) -> Usage:
         input_tokens=seen.prompt_tokens,
         cached_input_tokens=seen.cached_tokens,
         cache_write_tokens=seen.cache_write_tokens,
+        cache_write_1h_tokens=seen.cache_write_1h_tokens,
         output_tokens=seen.completion_tokens,
         image_px=seen.image_px if seen.vendor == "voyage" else 0,
     )

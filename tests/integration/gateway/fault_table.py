@@ -184,12 +184,16 @@ OPENAI: Table = {
 }
 # The count of the first chunk has no output in it.
 USAGE_FIRST: Table = {"usage in the first chunk alone": answer(Fault(usage_first=True), "stop", Bill.NEAR)}
-ANTHROPIC: Table = {
+WRITTEN_TOKENS = Extras(cache_write_5m_tokens=40, cache_write_1h_tokens=20)
+ANTHROPIC: Table = USAGE_FIRST | {
+    "tokens written to the cache": answer(Fault(extras=WRITTEN_TOKENS), "stop", Bill.REPORTED),
+    "another service tier": answer(Fault(served_tier="priority"), "stop", Bill.REPORTED),
     "quota": final(Fault(status=429, code="enforced_spend_limit_reached"), ProviderQuota),
     # Anthropic's SDK skips events without a name, so that the stream seems to be empty.
     "no JSON": passing(Fault(garbage=True), ProviderTruncated, Bill.PROMPT),
 }
-GEMINI: Table = {
+GEMINI: Table = USAGE_FIRST | {
+    "another service tier": answer(Fault(served_tier="priority"), "stop", Bill.REPORTED),
     "quota": final(Fault(status=429, code="GenerateRequestsPerDayPerProjectPerModel-FreeTier"), ProviderQuota),
     # Its chunks are large, and the vendor counts the one that did not arrive whole.
     "reset in the body": passing(Fault(reset_after_bytes=20), ProviderUnreachable, Bill.PROMPT),

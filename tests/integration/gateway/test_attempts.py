@@ -10,7 +10,7 @@ import pytest
 
 from cluster.lab.emulator import Emulator, Fault
 from deployments.api.auth import RoomToken, issue_token
-from deployments.api.chat_schemas import ChatRequest
+from deployments.api.chat.schemas import ChatRequest
 from deployments.common.settings import ServiceSettings, SimulationSettings, TierSeconds, VendorSettings
 from deployments.gateway.models import RoutedAnswer
 from deployments.gateway.service import Gateway

@@ -14,8 +14,8 @@ import pytest
 
 from cluster.lab.emulator import Emulator
 from deployments.api.app import MAX_JSON_BYTES
-from deployments.api.chat_messages import MAX_IMAGES
-from deployments.api.chat_schemas import MAX_MESSAGES
+from deployments.api.chat.messages import MAX_IMAGES
+from deployments.api.chat.schemas import MAX_MESSAGES
 from deployments.common.settings import ServiceSettings, VendorSettings
 from deployments.gateway.service import Gateway
 from tests.support.credentials import Bearer

@@ -86,6 +86,18 @@ async def test_the_same_id_is_billed_once_however_often_and_wherever_it_comes(
     assert [event["cost_nanousd"] for event in await cluster.events()] == [7_120 * 80, 10 * 80]
 
 
+async def test_an_id_that_comes_again_with_another_amount_stays_at_the_first_and_is_an_alarm(
+    http: httpx.AsyncClient, bearer: Bearer, cluster: InProcessCluster
+) -> None:
+    with capture_logs() as logged:
+        replies = [await send_heartbeat(http, bearer(), stt_usage("s1", amount)) for amount in (7_120, 7_120, 9_000)]
+    assert [reply.json()["taken"] for reply in replies] == [["s1"]] * 3
+    (event,) = await cluster.events()
+    assert event["cost_nanousd"] == 7_120 * 80 and cluster.recorder.counters.contradictions == 1
+    (alarm,) = [line for line in logged if line["event"].startswith("cost reported again with other amounts")]
+    assert (alarm["log_level"], alarm["event_id"]) == ("error", event["event_id"])
+
+
 async def test_two_tenants_and_two_jobs_may_use_one_id(
     http: httpx.AsyncClient, bearer: Bearer, cluster: InProcessCluster
 ) -> None:
@@ -148,9 +160,10 @@ async def test_an_event_without_a_price_is_set_aside_by_name_and_the_rest_of_its
 
 
 async def test_usage_that_is_not_a_number_is_set_aside(http: httpx.AsyncClient, bearer: Bearer) -> None:
-    body = json.dumps({"usage": [stt_usage("good"), stt_usage("odd", occurred_at=float("nan"))]})
-    response = await http.post(heartbeat_path(), content=body, headers=bearer())
-    assert [aside["id"] for aside in response.json()["set_aside"]] == ["odd"]
+    odd: list[Any] = [{"occurred_at": float("nan")}, {"audio_ms": float("nan")}, {"audio_ms": float("inf")}]
+    usage = [stt_usage("good"), *(stt_usage(f"odd {number}", **one) for number, one in enumerate(odd))]
+    response = await http.post(heartbeat_path(), content=json.dumps({"usage": usage}), headers=bearer())
+    assert [aside["id"] for aside in response.json()["set_aside"]] == ["odd 0", "odd 1", "odd 2"]
     assert response.json()["taken"] == ["good"]
 
 
@@ -169,6 +182,8 @@ async def test_a_heartbeat_holds_256_events_at_most(
 ) -> None:
     many = [stt_usage(f"s{number}", 1) for number in range(257)]
     assert (await send_heartbeat(http, bearer(), *many)).status_code == 400
+    body = '{"usage":[' + "0," * 1_000_000 + "0]}"
+    assert (await http.post(heartbeat_path(), content=body, headers=bearer())).status_code in (400, 413)
     assert len((await send_heartbeat(http, bearer(), *many[:256])).json()["taken"]) == 256
     assert len(await cluster.events()) == 256
 

@@ -42,6 +42,19 @@ async def test_a_room_is_opened_described_kept_alive_and_closed(router: Scripted
     assert router.heartbeats == [{"frames_seen": 3}] and router.closed == 1
 
 
+@pytest.mark.parametrize("takes_participants", [True, False])
+async def test_frames_and_searches_name_their_participant_where_the_router_takes_it(
+    router: ScriptedRouter, client: RouterClient, takes_participants: bool
+) -> None:
+    router.takes_participants = takes_participants
+    await client.open()
+    await client.describe(b"jpeg", {"x-frame-track": "TR_1"}, None, "Zoë %20\r\nx: y")
+    await client.search("how much leave", None, 5, 1.0, "Zoë")
+    named = router.frames[0].get("x-frame-participant")
+    assert named == ("Zo%C3%AB%20%2520%0D%0Ax%3A%20y" if takes_participants else None)
+    assert router.search_requests[0].get("user") == ("Zoë" if takes_participants else None)
+
+
 @pytest.mark.parametrize(
     ("status", "error"),
     [

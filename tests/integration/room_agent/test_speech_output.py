@@ -53,7 +53,7 @@ class MeteredSpeaker:
     audio_output: FakeAudioOutput
     available: list[bool] = field(default_factory=list)
 
-    async def say(self, *texts: str) -> float:
+    async def say(self, *texts: str, asker: str = "") -> float:
         """Speak an answer that arrives in these chunks; return the seconds of audio played."""
 
         async def chunks() -> AsyncIterator[str]:
@@ -61,7 +61,7 @@ class MeteredSpeaker:
                 yield text
 
         before_s = self.audio_output.played_s
-        handle = self.output.say(chunks())
+        handle = self.output.say(chunks(), asker)
         assert handle is not None
         async with asyncio.timeout(60):
             await self.output.wait_until_played(handle)
@@ -82,6 +82,7 @@ async def metered_speaker(emulator: Emulator, *models: str) -> AsyncIterator[Met
         output.session.output.audio = audio_output = FakeAudioOutput()
         speaker = MeteredSpeaker(emulator, usage, output, audio_output)
         output.on_available = speaker.available.append
+        output.on_speaking_for = usage.speak_for
         yield speaker
         await output.aclose()
 
@@ -90,6 +91,15 @@ async def metered_speaker(emulator: Emulator, *models: str) -> AsyncIterator[Met
 async def emulator() -> AsyncIterator[Emulator]:
     async with Emulator().running() as emulator:
         yield emulator
+
+
+async def test_each_answer_is_on_the_bill_of_its_asker_and_a_notice_on_nobodys(emulator: Emulator) -> None:
+    async with metered_speaker(emulator, FLASH) as speaker:
+        for text, asker in (("It is green.", "ann"), ("It is red now.", "bob"), ("Oops!", ""), ("Yes.", "ann")):
+            await speaker.say(text, asker=asker)
+        amounts = {event.participant: event.characters for event in speaker.usage.due()}
+        assert amounts == {"ann": 12 + 4, "bob": 14, "": 5}
+        assert speaker.usage.characters == speaker.charged() == 35
 
 
 @pytest.mark.parametrize("after_chunks", [0, 1])

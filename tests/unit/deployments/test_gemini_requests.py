@@ -10,7 +10,7 @@ from deployments.providers.gemini.config import request_config
 from deployments.providers.gemini.contents import request_contents
 from deployments.providers.gemini.thought_signatures import SKIPS_VALIDATION, sign, thought_signature_of
 from routing.catalogue import Model, load_catalogue
-from routing.chat import ChatOptions, Image, Message, ResponseFormat, Tool, ToolCall, ToolChoice
+from routing.chat import ChatOptions, Detail, Image, Message, ResponseFormat, Tool, ToolCall, ToolChoice
 from routing.errors import ProviderRefused
 from routing.models import ModelRequest
 
@@ -145,6 +145,15 @@ def test_texts_and_images_keep_their_order_and_detail() -> None:
     assert turn["parts"][1]["inline_data"]["mime_type"] == "image/png"
     # A model that counts the same for every detail is not told.
     assert not any("media_resolution" in part for part in turns(said, model=BUDGET)[0]["parts"])
+
+
+def test_an_image_is_sent_in_low_resolution_where_it_has_no_more_pixels_than_that_holds() -> None:
+    sizes: tuple[tuple[int, int, Detail], ...] = ((700, 200, "auto"), (700, 201, "auto"), (700, 200, "high"))
+    images = [Image(data=b"a", width_px=width, height_px=height, detail=detail) for width, height, detail in sizes]
+    (turn,) = turns(Message(role="user", content=tuple(images)))
+    levels = [part.get("media_resolution", {}).get("level") for part in turn["parts"]]
+    assert levels == ["MEDIA_RESOLUTION_LOW", None, "MEDIA_RESOLUTION_HIGH"]
+    assert [LEVEL.tokens_of(image) for image in images] == [280, 1_120, 1_120]
 
 
 def test_results_are_one_turn_with_the_names_and_ids_of_their_calls() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 
 import pytest
 
 from deployments.common.streaming import coalesce
-from deployments.providers.timeouts import streamed
-from routing.errors import ProviderTimeout, ProviderTruncated, ProviderUnreachable
+from deployments.providers.timeouts import gathered, streamed
+from deployments.providers.vendor_call import VendorCall
+from routing.errors import ProviderError, ProviderTimeout, ProviderTruncated, ProviderUnreachable
 from routing.models import Delta, ModelRequest, Usage
 
 END = Delta(finish="stop", usage=Usage(output_tokens=2))
@@ -96,3 +97,45 @@ async def test_what_goes_wrong_after_the_marker_loses_the_usage_and_not_the_answ
 async def test_what_goes_wrong_before_it_is_an_error() -> None:
     with pytest.raises(ProviderUnreachable):
         await received(saying(Delta(text="a"), ConnectionResetError()), model_request())
+
+
+async def whole(
+    *deltas: Delta | float | Exception, total_s: float = 5.0, call: VendorCall | None = None
+) -> list[Delta]:
+    async def read(add: Callable[[Delta], None]) -> None:
+        async for delta in saying(*deltas):
+            add(delta)
+
+    return await gathered(read, total_s, lambda error: None, call)
+
+
+async def test_a_whole_answer_has_the_pieces_and_the_one_end_of_its_stream() -> None:
+    deltas = (Delta(usage=Usage(input_tokens=3)), Delta(text="a"), Delta(text="b", finish="stop"), END, Delta())
+    assert await whole(*deltas) == await received(saying(*deltas), model_request())
+
+
+@pytest.mark.parametrize("after", [ConnectionResetError(), 5.0])
+async def test_a_whole_answer_that_fails_after_its_marker_is_complete(after: Exception | float) -> None:
+    assert await whole(Delta(text="a"), Delta(finish="stop"), after, total_s=0.05) == [
+        Delta(text="a"),
+        Delta(finish="stop"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("deltas", "kind", "phase"),
+    [
+        ((5.0,), ProviderTimeout, "first_token"),
+        ((Delta(text="a"), 5.0), ProviderTimeout, "stream"),
+        ((Delta(text="a"), ConnectionResetError()), ProviderUnreachable, "stream"),
+        ((Delta(text="a"),), ProviderTruncated, "stream"),
+        ((), ProviderTruncated, "first_token"),
+    ],
+)
+async def test_a_whole_answer_without_its_marker_is_an_error_of_its_phase(
+    deltas: tuple[Delta | float | Exception, ...], kind: type[ProviderError], phase: str
+) -> None:
+    call = VendorCall()
+    with pytest.raises(kind) as failed:
+        await whole(*deltas, total_s=0.05, call=call)
+    assert failed.value.facts["phase"] == phase and call.received.begun is (phase == "stream")

@@ -15,7 +15,7 @@ from livekit.rtc.room import EventTypes
 from room_agent.core.router_client import RouterClient
 from room_agent.core.router_transport import RouterResponse
 from room_agent.frames.i420 import Planes
-from room_agent.video.newest_frame import MIN_SIDE_PX
+from room_agent.video.newest_frame import END_FRAME_PX
 from tests.support.screens import packed
 
 ROOM = "tenant_acme_standup"
@@ -62,7 +62,7 @@ class OfflineRouter:
         route = f"{method} {path}"
         self.requests.append(route)
         if route == "POST /v1/rooms":
-            opened: dict[str, Any] = {"expires_at": 0, "simulated": True, "limits": LIMITS}
+            opened: dict[str, Any] = {"expires_at": 0, "simulated": True, "limits": LIMITS, "takes_participants": True}
             return self._reply(self.open_statuses, opened | {"token": f"token-{self.opened}"})
         if route.endswith("/heartbeat"):
             heartbeat = json.loads(body)
@@ -160,13 +160,15 @@ class OfflineTrack:
         self.frames: asyncio.Queue[rtc.VideoFrameEvent | None] = asyncio.Queue(100)
         self.streams: list[OfflineNewestFrame] = []
 
-    def show(self, planes: Planes, rotation: int = rtc.VideoRotation.VIDEO_ROTATION_0) -> None:
-        self.receive(
-            rtc.VideoFrame(planes.width_px, planes.height_px, rtc.VideoBufferType.I420, packed(planes)), rotation
-        )
+    def show(self, planes: Planes, rotation: int = rtc.VideoRotation.VIDEO_ROTATION_0, timestamp_us: int = 0) -> None:
+        frame = rtc.VideoFrame(planes.width_px, planes.height_px, rtc.VideoBufferType.I420, packed(planes))
+        self.receive(frame, rotation, timestamp_us)
 
-    def receive(self, frame: rtc.VideoFrame, rotation: int = rtc.VideoRotation.VIDEO_ROTATION_0) -> None:
-        self.frames.put_nowait(rtc.VideoFrameEvent(frame=frame, timestamp_us=0, rotation=cast(Any, rotation)))
+    def receive(
+        self, frame: rtc.VideoFrame, rotation: int = rtc.VideoRotation.VIDEO_ROTATION_0, timestamp_us: int = 0
+    ) -> None:
+        event = rtc.VideoFrameEvent(frame=frame, timestamp_us=timestamp_us, rotation=cast(Any, rotation))
+        self.frames.put_nowait(event)
 
     def end(self) -> None:
         self.frames.put_nowait(None)
@@ -183,6 +185,7 @@ class OfflineNewestFrame:
         self._track = track
         self._newest: rtc.VideoFrameEvent | None = None
         self._received = 0
+        self._woken = asyncio.Event()
         self.ended = self.closed = False
         track.streams.append(self)
 
@@ -197,8 +200,21 @@ class OfflineNewestFrame:
         return self._received
 
     async def next(self, seen: rtc.VideoFrameEvent | None) -> None:
-        while self.newest is seen and not self.ended:
-            self._add(await self._track.frames.get())
+        if self.newest is not seen or self.ended:
+            return
+        arriving = asyncio.create_task(self._track.frames.get())
+        waking = asyncio.create_task(self._woken.wait())
+        try:
+            await asyncio.wait({arriving, waking}, return_when=asyncio.FIRST_COMPLETED)
+            if arriving.done():
+                self._add(arriving.result())
+        finally:
+            arriving.cancel()
+            waking.cancel()
+            self._woken.clear()
+
+    def wake(self) -> None:
+        self._woken.set()
 
     async def aclose(self) -> None:
         self.closed = True
@@ -210,7 +226,7 @@ class OfflineNewestFrame:
     def _add(self, event: rtc.VideoFrameEvent | None) -> None:
         if event is None:
             self.ended = True
-        elif min(event.frame.width, event.frame.height) >= MIN_SIDE_PX:
+        elif max(event.frame.width, event.frame.height) > END_FRAME_PX:
             self._newest = event
             self._received += 1
 

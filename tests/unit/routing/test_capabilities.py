@@ -170,13 +170,18 @@ def test_a_prefill_is_accepted_or_not(model: str, accepted: bool) -> None:
 
 PATCHES = {"rule": "patches", "patch_px": 28, "longest_side_px": 2_576, "most_patches": 4_784}
 TILES = {"rule": "tiles", "base": 85, "tile": 170}
+LEVELS = {"rule": "fixed", "tokens": 1_120, "low": 280}
 
 
 @pytest.mark.parametrize(
     ("rule", "width_px", "height_px", "detail", "tokens"),
     [
         (258, 4_000, 3_000, "auto", 258),
-        ({"rule": "fixed", "tokens": 1_120, "low": 280}, 10, 10, "low", 280),
+        (LEVELS, 1_920, 1_080, "low", 280),
+        # As dense as a frame of 1024 x 576 at 1,120, or denser.
+        (LEVELS, 700, 200, "auto", 280),
+        (LEVELS, 700, 201, "auto", 1_120),
+        (LEVELS, 700, 200, "high", 1_120),
         ({"rule": "fixed", "tokens": 1_120}, 10, 10, "low", 1_120),
         # Measured: 1,369 for 1024 x 1024, 2,691 for 1920 x 1080.
         (PATCHES, 1_024, 1_024, "auto", 37 * 37),

@@ -26,7 +26,7 @@ from cluster.costs.journal import Journal
 from cluster.costs.journal_reader import read_settled_nanousd, sum_events
 from cluster.costs.storage.shard_files import shard_file_name, shard_of, shard_path
 from cluster.rooms.room_closer import RoomCloser
-from routing.errors import ConfigurationError
+from routing.errors import ConfigurationError, CostsUnavailable
 from routing.models import RoomHeartbeat
 from tests.support.cost_entries import call_record, intent, settlement
 
@@ -130,6 +130,20 @@ async def test_an_abandoned_reservation_is_released_in_the_shard_of_its_tenant(
         client._shard(tenant).outbox._withdraw(_PendingEntry(entry, asyncio.Future()), entry)
     await client.aclose()
     assert [await shard.commit_log.open_intents() for shard in shards] == [0, 0]
+
+
+@pytest.mark.parametrize("shard", range(SHARDS))
+async def test_the_cluster_is_ready_only_while_the_disk_of_every_shard_takes_commits(
+    client: AggregatorClient, shards: list[ShardInProcess], shard: int
+) -> None:
+    await client.ready()
+    journal = shards[shard].journal
+    journal._db.execute("PRAGMA query_only = 1")
+    assert not journal.probe()
+    with pytest.raises(CostsUnavailable):
+        await client.ready()
+    journal._db.execute("PRAGMA query_only = 0")
+    await client.ready()
 
 
 async def test_a_heartbeat_returns_its_tenants_spending_and_a_closed_room_is_closed_in_its_shard(

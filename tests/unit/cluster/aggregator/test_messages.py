@@ -27,9 +27,9 @@ from tests.support.cost_entries import call_record, intent, settlement
 def test_entries_come_out_of_a_message_as_they_went_in() -> None:
     usage = Usage(input_tokens=3, cached_input_tokens=1, audio_ms=7)
     entries: list[Entry] = [
-        intent(budget_nanousd=5),
+        intent(budget_nanousd=5, budget_alerts=(0.5, 0.9)),
         settlement(usage=usage, outcome=Outcome.CANCELLED),
-        intent("é", room="r"),
+        intent("é", room="r", budget_alerts=()),
     ]
     assert unpack_entries(pack_entries(entries)) == entries
 

@@ -13,7 +13,7 @@ from cluster.bill.vendor_exports.models import BrokenRow
 from cluster.costs.journal import Journal
 from cluster.costs.storage.month_files import MonthFiles
 from cluster.costs.window_reader import ClosedWindow, read_closed_windows
-from tests.support.cost_entries import flush_row, seal
+from tests.support.cost_entries import flush_row, mark_sent, seal
 from tests.support.cost_history import NOVEMBER_S, write_history
 
 FOR_EVER_S = 1e12
@@ -95,8 +95,7 @@ def test_windows_in_month_files_are_read_once(tmp_path: Path) -> None:
     before = list(read_closed_windows(path))
     journal = Journal(path)
     rows = seal(journal)
-    with journal.transaction():
-        journal.mark_sent([row.flush_id for row in rows], NOVEMBER_S)
+    mark_sent(journal, [row.flush_id for row in rows], NOVEMBER_S)
     months = MonthFiles(path)
     moved = months.copy_windows(NOVEMBER_S + 1, 3)
     both = sorted(one.flush_id for one in read_closed_windows(path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -11,8 +12,9 @@ import pytest
 
 from cluster.bill.reader import read_bill, read_deleted_nanousd
 from cluster.costs.journal import Journal
+from cluster.costs.ledger import Account
 from cluster.costs.storage.month_files import month_paths
-from routing.billing.bill import BillQuery, BillRow, Grouping, Key
+from routing.billing.bill import BillQuery, BillRow, Grouping, Key, parse_query
 from tests.support.cost_entries import book
 from tests.support.cost_history import NOVEMBER_S, OCTOBER_S, write_history
 
@@ -30,6 +32,10 @@ def journal(tmp_path: Path) -> Path:
         book(live, f"more-{number}", 1 + number, NOVEMBER_S + 10 + number, opened_at_s=NOVEMBER_S + 10, **names)
     live.close()
     return path
+
+
+def utc(at_s: float) -> dt.datetime:
+    return dt.datetime.fromtimestamp(at_s, dt.UTC)
 
 
 def by_pages(journal: Path, query: BillQuery, size: int) -> list[BillRow]:
@@ -61,7 +67,7 @@ def test_a_row_in_both_months_is_one_row_on_its_page(journal: Path) -> None:
 
 def test_the_time_of_a_bill_begins_with_its_first_moment_and_ends_before_its_last(journal: Path) -> None:
     def cost(since_s: float, until_s: float) -> int:
-        query = BillQuery(tenant_id="acme", since_s=since_s, until_s=until_s)
+        query = BillQuery(tenant_id="acme", since=utc(since_s), until=utc(until_s))
         return sum(row.cost_nanousd for row in read_bill(journal, query).rows)
 
     assert cost(OCTOBER_S, OCTOBER_S + 1) == 1_000
@@ -70,7 +76,7 @@ def test_the_time_of_a_bill_begins_with_its_first_moment_and_ends_before_its_las
 
 
 def test_a_tenant_is_known_by_what_was_ever_booked_for_it(journal: Path) -> None:
-    old = BillQuery(tenant_id="globex", since_s=NOVEMBER_S)
+    old = BillQuery(tenant_id="globex", since=utc(NOVEMBER_S))
     assert read_bill(journal, old).rows == () and read_bill(journal, old).tenant_known
     assert not read_bill(journal, BillQuery(tenant_id="akme")).tenant_known
 
@@ -90,10 +96,47 @@ def test_a_read_that_is_stopped_raises(journal: Path) -> None:
 
 
 def test_days_whose_events_are_gone_are_missing_in_money(journal: Path) -> None:
-    everything, november = BillQuery(), BillQuery(since_s=NOVEMBER_S - 43_200)
+    everything, november = BillQuery(), BillQuery(since=utc(NOVEMBER_S - 43_200))
     assert read_deleted_nanousd(journal, everything) == 0
     for path in month_paths(journal).values():
         path.unlink()
     assert read_deleted_nanousd(journal, everything) == 2_350
     assert read_deleted_nanousd(journal, BillQuery(tenant_id="globex")) == 50
     assert read_deleted_nanousd(journal, november) == 0
+
+
+@pytest.fixture
+def new_york(tmp_path: Path) -> Path:
+    """A journal around the first of November 2026 in New York, a day of 25 hours; globex has no time zone."""
+    path = tmp_path / "zone.db"
+    journal = Journal(path)
+    with journal.transaction():
+        journal.accounts.save({("acme", ""): Account(zone="America/New_York"), ("globex", ""): Account()})
+    times = ("2026-11-01T03:59:59Z", "2026-11-01T04:00Z", "2026-11-02T04:59:59Z", "2026-11-02T05:00Z")
+    for number, time in enumerate(times):
+        at_s = dt.datetime.fromisoformat(time).timestamp()
+        for tenant_id in ("acme", "globex"):
+            book(journal, f"{tenant_id}-{number}", 10**number, at_s, tenant_id=tenant_id, opened_at_s=at_s)
+    journal.close()
+    return path
+
+
+def test_the_days_of_one_tenant_are_those_of_its_time_zone(new_york: Path) -> None:
+    def days(tenant_id: str | None) -> dict[str, int]:
+        query = BillQuery(by=(Grouping.DAY,), tenant_id=tenant_id)
+        return {row.group["day"]: row.cost_nanousd for row in by_pages(new_york, query, 1) if row.tenant_id == "acme"}
+
+    assert days("acme") == {"2026-10-31": 1, "2026-11-01": 110, "2026-11-02": 1_000}
+    assert days(None) == {"2026-11-01": 11, "2026-11-02": 1_100}
+    assert read_bill(new_york, BillQuery(tenant_id="acme")).time_zone == "America/New_York"
+    assert read_bill(new_york, BillQuery()).time_zone == ""
+
+
+def test_a_bill_of_one_tenant_begins_and_ends_at_its_own_midnight(new_york: Path) -> None:
+    def cost(tenant_id: str, since: str, until: str) -> int:
+        return sum(row.cost_nanousd for row in read_bill(new_york, parse_query((), tenant_id, since, until)).rows)
+
+    assert cost("acme", "2026-11-01", "2026-11-02") == 110
+    assert cost("globex", "2026-11-01", "2026-11-02") == 11
+    assert cost("acme", "2026-11-01T04:00Z", "2026-11-02") == 110
+    assert cost("acme", "2026-10-01", "2026-11-01") == 1 and cost("acme", "2026-11-01", "2026-12-01") == 1_110

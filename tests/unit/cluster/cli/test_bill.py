@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from cluster.cli.main import app
 from cluster.costs.journal import Journal
+from cluster.costs.ledger import Account
 from cluster.costs.storage.month_files import month_paths
 from routing.errors import BadInput, ConfigurationError
 from tests.support.cost_entries import book
@@ -123,6 +124,20 @@ def test_a_file_that_is_no_journal_is_named(config: Path, journal: Path) -> None
     journal.write_text("no journal")
     result = CliRunner().invoke(app, ["bill", "--config", str(config)])
     assert isinstance(result.exception, ConfigurationError) and "journal.db cannot be read" in result.exception.message
+
+
+def test_the_days_of_a_tenant_with_a_time_zone_are_its_own(journal: Path, config: Path) -> None:
+    live = Journal(journal)
+    with live.transaction():
+        live.accounts.save({("acme", ""): Account(zone="Pacific/Kiritimati")})
+    live.close()
+    assert costs(config, "day") == {"2026-10-06": 2_300, "2026-11-10": -630}
+    assert costs(config, "day", "--until", "2026-10-06") == {}
+    document = json.loads(run(config, "--json", "--tenant", "acme", "--since", "2026-10-06"))
+    assert (document["time_zone"], document["since"]) == ("Pacific/Kiritimati", "2026-10-05T10:00:00.000Z")
+    assert "Days begin at midnight in Pacific/Kiritimati." in run(config, "--tenant", "acme")
+    words = ("export", "--tenant", "acme", "--format", "csv", "--until", "2026-10-06")
+    assert len(run(config, *words).splitlines()) == 1
 
 
 def test_a_deleted_month_is_said_to_be_missing(config: Path, journal: Path) -> None:

@@ -17,7 +17,7 @@ from cluster.cli.main import app
 from cluster.costs.journal import Journal
 from routing.errors import BadInput
 from routing.models import Tenant
-from tests.support.cost_entries import seal
+from tests.support.cost_entries import mark_sent, seal
 from tests.support.cost_history import NOVEMBER_S, write_history
 from tests.support.vendor_exports import deepgram_usage, openai_cost, openai_page, openai_usage, write
 
@@ -36,8 +36,7 @@ def config(tmp_path: Path) -> Path:
     journal = Journal(journal_path)
     rows = seal(journal)
     asyncio.run(LocalBackend(backend_path, TENANTS).track_costs(rows))
-    with journal.transaction():
-        journal.mark_sent([row.flush_id for row in rows], NOVEMBER_S)
+    mark_sent(journal, [row.flush_id for row in rows], NOVEMBER_S)
     journal.close()
     shipped = Path("serve_config.yaml").read_text("utf-8")
     changed = shipped.replace("journal_path: .rayroom/journal.db", f"journal_path: {journal_path}")

@@ -57,6 +57,11 @@ INVALID = {
         "no IANA time zone",
     ),
     "a threshold above the budget": ({"costs__budget_alerts": [0.5, 1.5]}, "args.costs.budget_alerts.1", "1.5"),
+    "a tenant's threshold of nothing": (
+        {"backend__local_tenants__acme__budget_alerts": [0]},
+        "args.backend.local_tenants.acme.budget_alerts.0",
+        "greater than 0",
+    ),
     "an unknown part": ({"cost": {}}, "args.cost", "costs"),
     "a share above one": ({"vision__threshold": 7}, "args.vision.threshold", "7"),
     "no model": ({"llm__simple": []}, "args.llm.simple", "at least 1"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -12,12 +11,10 @@ from cluster.costs.call_records import WATCH_S
 from cluster.costs.commit_log import CommitLog
 from cluster.costs.journal import Journal
 from cluster.costs.models import Correction
-from routing.models import Outcome, TenantTotals, Usage
+from routing.models import Outcome, Usage
 from tests.support.cost_entries import call_record, intent, month_spending, settlement, spent_by_tenant
 from tests.support.manual_clock import ManualClock
-
-GRACE_S = 30.0
-LIFETIME_S = 40.0
+from tests.unit.cluster.costs.witnessed_attempts import GRACE_S, expire, open_attempt, run_until
 
 
 @pytest.fixture
@@ -38,23 +35,6 @@ async def commit_log(journal: Journal, clock: ManualClock) -> AsyncIterator[Comm
     await commit_log.aclose()
 
 
-async def run_until(commit_log: CommitLog, clock: ManualClock, until_s: float) -> None:
-    """Tick as the sealer does."""
-    while clock.now_s < until_s:
-        clock.now_s = min(until_s, clock.now_s + 1.0)
-        await commit_log.expire()
-
-
-async def open_attempt(commit_log: CommitLog, **changes: Any) -> None:
-    await commit_log.write([intent(lifetime_s=LIFETIME_S, witnessed=True, **changes)])
-
-
-async def expire(commit_log: CommitLog, clock: ManualClock) -> TenantTotals:
-    """Let the attempt's lifetime pass; return the totals."""
-    await run_until(commit_log, clock, clock.now_s + LIFETIME_S + 1)
-    return await commit_log.totals("acme")
-
-
 async def test_an_expired_intent_with_an_ended_call_is_settled_at_the_replicas_figures(
     commit_log: CommitLog, clock: ManualClock
 ) -> None:
@@ -71,32 +51,6 @@ async def test_an_expired_intent_whose_call_never_ended_is_settled_at_the_expect
     commit_log.add_call_records([call_record(ended=False, cost_nanousd=400, estimated=True)])
     totals = await expire(commit_log, clock)
     assert (totals.settled_nanousd, totals.estimated_requests) == (400, 1)
-
-
-async def test_an_attempt_without_a_call_record_never_left_and_is_free(
-    commit_log: CommitLog, clock: ManualClock
-) -> None:
-    commit_log.replica_connected()
-    await open_attempt(commit_log)
-    totals = await expire(commit_log, clock)
-    assert (totals.settled_nanousd, totals.estimated_requests, totals.requests) == (0, 0, 1)
-    assert commit_log.counters.never_left == 1
-
-
-@pytest.mark.parametrize("loss", ["no replica", "record lost", "not witnessed", "stall"])
-async def test_where_a_record_may_be_missing_the_estimate_stays(
-    commit_log: CommitLog, clock: ManualClock, loss: str
-) -> None:
-    if loss != "no replica":
-        commit_log.replica_connected()
-    await commit_log.write([intent(lifetime_s=LIFETIME_S, witnessed=loss != "not witnessed")])
-    clock.now_s += 1
-    if loss == "record lost":
-        commit_log.lose_call_records()
-    if loss == "stall":
-        clock.now_s += 10
-    totals = await expire(commit_log, clock)
-    assert (totals.settled_nanousd, totals.estimated_requests) == (1_000, 1)
 
 
 async def test_an_attempt_without_any_report_costs_the_share_of_its_estimate_that_exact_answers_of_its_model_cost(
@@ -137,31 +91,6 @@ async def test_a_routers_estimate_after_the_replicas_report_is_not_taken(
     assert month_spending(await commit_log.write([settlement(cost_nanousd=900, estimated=True)])) == [250]
     await run_until(commit_log, clock, clock.now_s + WATCH_S + 1)
     assert (await commit_log.totals("acme")).settled_nanousd == 250
-
-
-async def test_an_estimated_attempt_that_never_left_becomes_free(commit_log: CommitLog, clock: ManualClock) -> None:
-    commit_log.replica_connected()
-    await open_attempt(commit_log)
-    await commit_log.write([settlement(cost_nanousd=900, estimated=True, outcome=Outcome.ERROR)])
-    await commit_log.seal()
-    await run_until(commit_log, clock, clock.now_s + WATCH_S + 1)
-    totals = await commit_log.totals("acme")
-    assert (totals.settled_nanousd, totals.estimated_requests, totals.requests) == (0, 0, 1)
-
-
-async def test_a_call_that_seemed_never_to_have_left_is_billed_when_its_stopped_replica_reports_it(
-    commit_log: CommitLog, clock: ManualClock
-) -> None:
-    commit_log.replica_connected()
-    await open_attempt(commit_log)
-    await commit_log.write([settlement(cost_nanousd=900, estimated=True, outcome=Outcome.ERROR)])
-    await run_until(commit_log, clock, clock.now_s + 2 * WATCH_S + 1)
-    assert (await commit_log.totals("acme")).settled_nanousd == 0
-    commit_log.add_call_records([call_record(cost_nanousd=250, estimated=False)])
-    await commit_log.expire()
-    totals = await commit_log.totals("acme")
-    assert (totals.settled_nanousd, totals.estimated_requests, totals.requests) == (250, 0, 1)
-    assert commit_log.counters.ignored_settlements == 0
 
 
 async def test_a_restarted_aggregator_still_takes_the_report_of_an_estimated_call(

@@ -128,6 +128,27 @@ def test_a_threshold_is_raised_by_the_first_event_that_reaches_it_alone() -> Non
     assert raised == [[], [], [("2027-05", 2_700)], []]
 
 
+def test_a_tenants_own_thresholds_replace_those_of_the_configuration() -> None:
+    ledger = Ledger(thresholds=(0.5, 1.0))
+    budgets: dict[str, Any] = {"room": "", "budget_nanousd": 4_000, "estimate_nanousd": 1_000}
+    settled = SettledIntent(tenant_id="acme", released_nanousd=1_000, added_nanousd=1_000, booked_at_s=NOON_S)
+    raised = []
+    for number, thresholds in enumerate([(0.25, 0.75), (0.25, 0.75), None, ()]):
+        ledger.reserve(intent(f"e{number}", budget_alerts=thresholds, **budgets), NOON_S)
+        ledger.settle(settled, NOON_S)
+        raised.append([alert.threshold for alert in ledger.alerts])
+        ledger.alerts.clear()
+    assert raised == [[0.25], [], [0.5], []]
+
+
+def test_speech_that_is_spent_already_leaves_the_thresholds_alone() -> None:
+    ledger = Ledger(thresholds=(0.9,))
+    ledger.reserve(intent("e1", room="", budget_nanousd=4_000, budget_alerts=(0.1,)), NOON_S)
+    ledger.reserve(intent("speech", room="", estimate_nanousd=500), NOON_S)
+    ledger.settle(SettledIntent(tenant_id="acme", released_nanousd=500, added_nanousd=500, booked_at_s=NOON_S), NOON_S)
+    assert [alert.threshold for alert in ledger.alerts] == [0.1]
+
+
 def test_a_budget_that_a_tenant_no_longer_has_raises_nothing() -> None:
     ledger = Ledger(thresholds=(0.5,))
     ledger.reserve(intent("e1", job_id="j", budget_nanousd=1_000, estimate_nanousd=10), NOON_S)
@@ -181,7 +202,7 @@ async def test_the_account_of_an_idle_room_is_forgotten(commit_log: CommitLog, c
     await reserve(commit_log, "e2", room="tenant_acme_open", estimate_nanousd=1)
     clock.now_s += 4 * 86_400
     await spend(commit_log, "e3", 300, room="", **BUDGETS)
-    assert set(commit_log._journal.accounts.load()) == {("acme", ""), ("acme", "tenant_acme_open")}
+    assert set(commit_log._journal.accounts.load()) == {("acme", "")}
     assert set(commit_log._writer._ledger.accounts) == {("acme", ""), ("acme", "tenant_acme_open")}
 
 

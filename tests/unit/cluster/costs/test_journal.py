@@ -98,7 +98,7 @@ def test_the_running_sums_equal_the_sums_of_the_events(journal: Journal) -> None
             assert (totals(journal, tenant).settled_nanousd, totals(journal, tenant).requests) == (cost, requests)
     db.close()
     assert totals(journal, "t1").reserved_nanousd == 1_000
-    assert journal.reserved_nanousd() == {"t0": 0, "t1": 1_000}
+    assert journal.ledger(120.0).accounts["t1", ""].reserved_nanousd == 1_000
 
 
 def test_a_rolled_back_transaction_leaves_the_running_sums_as_they_were(journal: Journal) -> None:

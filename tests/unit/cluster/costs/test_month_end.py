@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cluster.costs.commit_log import CommitLog
 from cluster.costs.journal import Journal
-from tests.support.cost_entries import intent, month_spending, settlement, spend, spent_by_tenant
+from tests.support.cost_entries import intent, month_spending, settlement, spend, spent_by_tenant, unsent
 from tests.support.manual_clock import ManualClock
 
 DECEMBER_S = dt.datetime(2026, 12, 1, tzinfo=dt.UTC).timestamp()
@@ -52,6 +52,21 @@ async def test_a_window_never_mixes_two_months(tmp_path: Path) -> None:
     clock.now_s = DECEMBER_S + 3
     await spend(commit_log, "december", 5)
     assert await commit_log.seal() == 2
-    rows = await commit_log.run_on_journal_thread(lambda: journal.unsent(10))
+    rows = await commit_log.run_on_journal_thread(lambda: unsent(journal))
     assert sorted((row.cost_nanousd, row.window_end_s < DECEMBER_S) for row in rows) == [(5, False), (1_000, True)]
+    await commit_log.aclose()
+
+
+async def test_one_sealing_reaches_all_that_was_spent_before_it(tmp_path: Path) -> None:
+    clock = ManualClock(DECEMBER_S - 3_600)
+    journal = Journal(tmp_path / "journal.db")
+    commit_log = CommitLog(journal, clock)
+    for number in range(8):
+        await spend(commit_log, f"e{number}", 2**number)
+        clock.now_s += 600
+    assert await commit_log.seal() == 5
+    rows = await commit_log.run_on_journal_thread(lambda: unsent(journal))
+    # One event every ten minutes, in five quarters of an hour.
+    assert [row.cost_nanousd for row in rows] == [1 + 2, 4, 8 + 16, 32, 64 + 128]
+    assert await commit_log.seal() == 0
     await commit_log.aclose()

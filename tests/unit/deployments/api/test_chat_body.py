@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from deployments.api.chat_body import parse_chat
-from deployments.api.chat_messages import to_messages, to_options
-from deployments.api.chat_schemas import ChatRequest
+from deployments.api.chat.body import parse_chat
+from deployments.api.chat.messages import to_messages, to_options
+from deployments.api.chat.schemas import ChatRequest
 from routing.chat import ChatOptions, Message, ResponseFormat, Tool, ToolCall, ToolChoice
 from routing.errors import BadInput
 

@@ -10,7 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from deployments.api.body import parse_body
-from deployments.api.chat_body import parse_chat
+from deployments.api.chat.body import parse_chat
 from deployments.api.embedding_schemas import EmbeddingRequest, KnowledgeSearch, to_inputs
 from deployments.api.openapi.configured_rules import configured_rules
 from deployments.api.openapi.document import request_schema

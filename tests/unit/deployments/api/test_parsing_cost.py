@@ -13,8 +13,8 @@ from pydantic import BaseModel, ValidationError
 
 from deployments.api import body as body_module
 from deployments.api.body import bad_input, parse_body
-from deployments.api.chat_body import check_chat
-from deployments.api.chat_schemas import ChatRequest
+from deployments.api.chat.body import check_chat
+from deployments.api.chat.schemas import ChatRequest
 from deployments.api.embedding_schemas import EmbeddingRequest
 from deployments.api.room_schemas import Heartbeat
 from routing.errors import BadInput
@@ -79,7 +79,6 @@ def calls_made(kind: type[BaseModel], value: Any) -> int:
         made += event == "call"
 
     # A collection in between would call the finalizers of other tests' objects, and they would be counted.
-    gc.collect()
     gc.disable()
     sys.setprofile(count)
     try:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from deployments.api.chat_messages import to_messages, to_options
+from deployments.api.chat.messages import to_messages, to_options
 from deployments.api.json_schema import SchemaCheck
 from deployments.api.responses.body import ConvertedResponses, parse_responses, read_responses
 from routing.chat import ChatOptions, EncryptedThought, Message, ResponseFormat, Tool, ToolCall, ToolChoice

@@ -1,14 +1,15 @@
-"""The meter keeps the committed costs of no more than `MAX_TENANTS` tenants."""
+"""The meter bounds the tenants that it keeps, and gives each attempt an id of its own."""
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from deployments.gateway import metering
-from deployments.gateway.metering import Meter
+from deployments.gateway.metering import Meter, event_id_of
 from routing.catalogue import load_catalogue
 from routing.models import Intent, Settlement, Spending, Tenant, TenantTotals
 from tests.support.cost_entries import settlement
@@ -47,3 +48,10 @@ async def test_the_budget_of_the_tenant_that_spent_longest_ago_is_forgotten(monk
         await meter.record_spent(name, [settlement()])
     assert meter.budget_used(ACME, "") == 0.5
     assert meter.budget_used(replace(ACME, tenant_id="globex"), "") is None
+
+
+def test_the_ids_of_attempts_differ_and_are_ordered_by_time() -> None:
+    ids = [event_id_of("r1", 1, 1_796_000_000.0), event_id_of("r0", 2, 1_796_000_000.001), event_id_of("r0", 1, 1.8e9)]
+    assert ids == sorted(ids) and len({one[14:] for one in ids}) == 3
+    assert {uuid.UUID(one).version for one in ids} == {7} and {uuid.UUID(one).variant for one in ids} == {uuid.RFC_4122}
+    assert event_id_of("r1", 1, 1_796_000_000.0) == ids[0]

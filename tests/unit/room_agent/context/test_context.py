@@ -25,13 +25,16 @@ class FakeRetrieval:
     """A retrieval that returns one passage at once, and stands for its own search."""
 
     queries: list[tuple[str, bytes | None]] = field(default_factory=list)
+    askers: list[str] = field(default_factory=list)
     prefetched: list[tuple[str, bytes | None]] = field(default_factory=list)
 
-    def prefetch(self, question: str, jpeg: bytes | None) -> None:
+    def prefetch(self, question: str, jpeg: bytes | None, asker: str) -> None:
         self.prefetched.append((question, jpeg))
+        self.askers.append(asker)
 
-    def finish(self, question: str, jpeg: bytes | None) -> FakeRetrieval:
+    def finish(self, question: str, jpeg: bytes | None, asker: str) -> FakeRetrieval:
         self.queries.append((question, jpeg))
+        self.askers.append(asker)
         return self
 
     async def passages(self) -> tuple[Passage, ...]:
@@ -92,6 +95,7 @@ def test_an_interim_question_is_prefetched_with_its_frame(builder: ContextBuilde
     builder.prefetch(SCREEN_QUESTION, "ann-1")
     builder.prefetch("How many days of leave do I get?", "bob-1")
     assert retrieval.prefetched == [(SCREEN_QUESTION, b"JPEG"), ("How many days of leave do I get?", None)]
+    assert retrieval.askers == ["ann-1", "bob-1"]
 
 
 async def test_a_question_about_the_screen_gets_the_picture_as_it_is_now(builder: ContextBuilder) -> None:

@@ -54,7 +54,7 @@ def labels(question: PromptQuestion, budget_tokens: int = 4_000) -> list[str]:
 
 
 def test_a_screen_question_gets_the_frame_the_screen_memory_and_the_passages() -> None:
-    turn = compose(QUESTION, KEY, 4_000, agent_name="rayroom")
+    turn = compose(QUESTION, KEY, 6_000, agent_name="rayroom")
     asker, screen, source, first, _, second, remarks = quotations(turn.context, KEY)
     assert (asker.label, asker.text) == ("asker", "Ann")
     assert "shown now, since 10 s ago: Slide 4: costs were 97." in screen.lines[0]
@@ -67,19 +67,19 @@ def test_a_screen_question_gets_the_frame_the_screen_memory_and_the_passages() -
 
 def test_another_question_gets_no_frame_and_the_passages_first() -> None:
     question = replace(QUESTION, text=POLICY_QUESTION)
-    assert compose(question, KEY, 4_000, agent_name="rayroom").image_jpeg is None
+    assert compose(question, KEY, 6_000, agent_name="rayroom").image_jpeg is None
     assert labels(question) == ["asker", "source", "passage", "source", "passage", "screen", "said"]
 
 
 def test_without_context_a_prompt_holds_only_the_asker_and_the_question() -> None:
     question = PromptQuestion(text=POLICY_QUESTION, asker="", now_s=0.0, memory=ScreenMemory())
-    turn = compose(question, KEY, 4_000, agent_name="rayroom")
+    turn = compose(question, KEY, 6_000, agent_name="rayroom")
     assert [quotation.text for quotation in quotations(turn.context, KEY)] == ["someone"] and turn.sources == ()
     assert [message["role"] for message in turn.messages()] == ["system", "system", "user", "user"]
 
 
 def test_a_prompt_becomes_chat_messages_that_end_with_the_question() -> None:
-    turn = compose(QUESTION, KEY, 4_000, agent_name="rayroom")
+    turn = compose(QUESTION, KEY, 6_000, agent_name="rayroom")
     rules, note, context, question = turn.messages()
     assert rules == {"role": "system", "content": instructions("rayroom", spoken=True)}
     assert note["role"] == "system" and KEY in note["content"]
@@ -192,7 +192,7 @@ def test_a_small_budget_drops_the_frame_before_the_text() -> None:
 
 def test_the_owner_of_a_frame_is_named_in_a_quotation() -> None:
     question = replace(QUESTION, frame_of="screen 1 of Ann")
-    turn = compose(question, KEY, 4_000, agent_name="rayroom")
+    turn = compose(question, KEY, 6_000, agent_name="rayroom")
     first = quotations(turn.context, KEY)[0]
     assert first.label == "picture" and "screen 1 of Ann" in first.text
     assert labels(replace(question, frame_jpeg=None))[0] == "asker"

@@ -63,8 +63,11 @@ def test_where_each_picture_costs_the_same_one_large_picture_is_sent() -> None:
 def test_a_part_is_sent_alone_where_an_overview_would_cost_as_much_again() -> None:
     views = choose_views(screen(LINE, wide=5_120), FLAT, 1_120)
     assert views.whole_px == 0 and len(views.crops) == 1 and views.tokens == 1_120
-    low = FixedTokens(tokens=1_120, low=280)
-    assert choose_views(screen(LINE, wide=5_120), low, 2_000).whole_px == OVERVIEW_PX
+
+
+def test_a_small_part_and_its_overview_are_counted_in_low_detail() -> None:
+    views = choose_views(screen(LINE, wide=5_120), FixedTokens(tokens=1_120, low=280), 1_120)
+    assert views.whole_px == OVERVIEW_PX and len(views.crops) == 1 and views.tokens == 2 * 280
 
 
 def test_a_word_that_is_too_small_to_measure_is_not_sent_in_a_reduced_picture() -> None:

@@ -27,25 +27,35 @@ def counts_after(*texts: str) -> TtsCharacterCounts:
 def test_a_refusal_deducts_the_characters_without_audio_and_ends_the_count() -> None:
     counts = counts_after("Half of it. ", "The other half. ")
     counts.send({"text": "Another.", "context_id": "two"})
-    assert counts.receive(audio_message("Half of it. ")) == 0
-    assert counts.receive(REFUSED) == len(" The other half.") + len("Another.")
-    assert counts.receive(REFUSED) == 0 == counts.send({"text": "More.", "context_id": "three"})
+    assert counts.receive(audio_message("Half of it. ")).total() == 0
+    assert counts.receive(REFUSED) == {"": len(" The other half.") + len("Another.")}
+    assert counts.receive(REFUSED).total() == 0 == counts.send({"text": "More.", "context_id": "three"})
+
+
+def test_a_text_belongs_to_the_person_of_its_first_message_also_where_it_is_refused() -> None:
+    counts, one, two = TtsCharacterCounts(), {"context_id": "one"}, {"context_id": "two"}
+    counts.send({"text": "For Ann.", **one}, "ann")
+    counts.send({"text": "For Bob.", **two}, "bob")
+    counts.send({"text": " And more.", **one}, "bob")
+    assert (counts.asker(one), counts.asker(two), counts.asker({"context_id": "three"})) == ("ann", "bob", "")
+    assert counts.receive(REFUSED) == {"ann": len("For Ann. And more."), "bob": len("For Bob.")}
 
 
 def test_a_text_that_may_have_been_spoken_stays_billed() -> None:
     ended, unaligned = counts_after("Half of it. "), counts_after("Half of it. ")
     ended.receive(json.dumps({"audio": None, "isFinal": True, "context_id": "one"}))
     unaligned.receive(audio_message(None))
-    assert (ended.receive(REFUSED), unaligned.receive(REFUSED)) == (0, 0)
+    assert (ended.receive(REFUSED).total(), unaligned.receive(REFUSED).total()) == (0, 0)
 
 
 def test_unsent_characters_are_not_deducted_twice() -> None:
     counts = counts_after("Half of it. ", "The other half. ")
-    counts.unsent(len(" The other half."))
-    assert counts.receive(REFUSED) == len("Half of it.")
+    counts.unsent({"context_id": "one"}, len(" The other half."))
+    assert counts.receive(REFUSED) == {"": len("Half of it.")}
 
 
 def test_other_errors_and_invalid_messages_deduct_nothing() -> None:
     counts = counts_after("Half of it. ")
-    deducted = [counts.receive(text) for text in ("", "[]", "no json", json.dumps({"error": "internal_error"}))]
-    assert deducted == [0] * 4 and counts.receive(REFUSED) == len("Half of it.")
+    messages = ("", "[]", "no json", json.dumps({"error": "internal_error"}))
+    assert [counts.receive(text).total() for text in messages] == [0] * 4
+    assert counts.receive(REFUSED) == {"": len("Half of it.")}

@@ -73,10 +73,22 @@ def test_a_short_buffer_is_unreadable(kind: rtc.VideoBufferType.ValueType) -> No
         upright(event_of(rtc.VideoFrame(640, 360, kind, bytes(1_000))))
 
 
+@pytest.mark.parametrize("kind", [rtc.VideoBufferType.I420, *FORMATS], ids=["i420", *FORMATS.values()])
+def test_a_buffer_with_padded_lines_is_unreadable(kind: rtc.VideoBufferType.ValueType) -> None:
+    with pytest.raises(UnreadableFrame, match="lines padded"):
+        upright(event_of(rtc.VideoFrame(64, 64, kind, bytes(4 * 96 * 64))))
+
+
 @pytest.mark.parametrize("size", [(16_386, 16), (16_384, 16_384), (0, 5)])
 def test_a_size_out_of_range_is_unreadable(size: tuple[int, int]) -> None:
     with pytest.raises(UnreadableFrame, match="size out of range"):
         upright(event_of(rtc.VideoFrame(*size, rtc.VideoBufferType.I420, b"")))
+
+
+@pytest.mark.parametrize("size", [(1_280, 1), (1, 720), (63, 64)])
+def test_a_picture_with_a_side_too_short_to_show_text_is_unreadable(size: tuple[int, int]) -> None:
+    with pytest.raises(UnreadableFrame, match="too small"):
+        upright(event_of(i420(photo(size))))
 
 
 def test_a_picture_16_384_pixels_wide_is_read() -> None:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import io
+import threading
 from collections import deque
 from itertools import pairwise
+from typing import Any, cast
 
 import pytest
 from livekit import rtc
 from PIL import Image
+from structlog.testing import capture_logs
 
 from room_agent.core.counters import Counters
 from room_agent.core.models import FrameKept, SharedTrack
 from room_agent.frames.i420 import Planes, rotated
 from room_agent.video.events import FrameEvents
-from room_agent.video.frame_gate import FrameGate
+from room_agent.video.frame_gate import FrameGate, GateDecision
 from room_agent.video.rate_control import RateControl
 from room_agent.video.sampler import SampleClock, TrackPipeline, TrackSampler
 from room_agent.video.uploader import FrameUploader
@@ -115,6 +118,7 @@ class SamplerHarness:
         self.pictures: deque[Planes | rtc.VideoFrame | None] = deque()
         """The picture of each sample to come; None where the publisher sends no further frame."""
         self.rotation = rtc.VideoRotation.VIDEO_ROTATION_0
+        self.timestamps_us: deque[int] = deque()
         self._yield = asyncio.sleep
         monkeypatch.setattr("room_agent.video.sampler.NewestFrame", OfflineNewestFrame)
         monkeypatch.setattr(asyncio, "sleep", self._sleep)
@@ -134,7 +138,7 @@ class SamplerHarness:
         elif isinstance(picture := self.pictures.popleft(), rtc.VideoFrame):
             self.track.receive(picture, self.rotation)
         elif picture is not None:
-            self.track.show(picture, self.rotation)
+            self.track.show(picture, self.rotation, self.timestamps_us.popleft() if self.timestamps_us else 0)
         for _ in range(5):
             await self._yield(0)
 
@@ -198,6 +202,19 @@ async def test_an_edit_that_is_drawn_once_is_sent_without_a_further_frame(harnes
     assert harness.counters.frames_seen == 3 and harness.slept_s == [1.0] * 4
 
 
+async def test_a_picture_that_is_drawn_once_and_lost_is_sent_again(harness: SamplerHarness) -> None:
+    harness.show(Desktop().planes(), *[None] * 6)
+    sampling = asyncio.create_task(harness.run())
+    await until(lambda: harness.kept)
+    # The gate waits for nothing now, so the sampler waits for a frame.
+    await until(lambda: not harness.sampler._arrived.is_set())
+    harness.sampler.frame_lost()
+    await until(lambda: len(harness.kept) == 2)
+    harness.track.end()
+    await sampling
+    assert [event.frame.why for event in harness.kept] == ["first frame"] * 2
+
+
 async def test_the_picture_as_it_is_now_is_given_before_the_gate_keeps_it(harness: SamplerHarness) -> None:
     assert await harness.sampler.current_frame() is None
     typed = Desktop().with_changes(lines=(*Desktop().lines, "a line typed now"))
@@ -227,6 +244,61 @@ async def test_an_unreadable_frame_is_counted_and_the_next_one_is_kept(harness: 
     await harness.run()
     counters = harness.counters
     assert (counters.frames_unreadable, counters.frames_seen, counters.frames_kept) == (1, 1, 1)
+
+
+BAD_FRAMES = {
+    "planes shorter than the size": rtc.VideoFrame(640, 360, rtc.VideoBufferType.I420, bytes(100)),
+    "1 px high": rtc.VideoFrame(1_280, 1, rtc.VideoBufferType.I420, bytes(2_560)),
+    "more than 16,384 px wide": rtc.VideoFrame(16_386, 64, rtc.VideoBufferType.I420, b""),
+    "format of a later SDK": rtc.VideoFrame(640, 360, cast(Any, 77), bytes(345_600)),
+}
+
+
+@pytest.mark.parametrize("frame", BAD_FRAMES.values(), ids=BAD_FRAMES)
+async def test_a_track_of_bad_frames_is_logged_once_and_watched_on(
+    harness: SamplerHarness, frame: rtc.VideoFrame
+) -> None:
+    harness.show(frame, frame, Desktop().planes(), frame, Desktop(dark=True).planes(), None)
+    with capture_logs() as logs:
+        await harness.run()
+    assert harness.counters.frames_unreadable == 3 and harness.counters.frames_kept == 2
+    assert [entry["event"] for entry in logs] == ["frame unreadable"]
+
+
+async def test_frames_whose_size_and_timestamp_jump_are_judged_by_the_time_of_their_arrival(
+    harness: SamplerHarness,
+) -> None:
+    harness.timestamps_us.extend([9_000_000, 5_000_000, -1, 7_000_000])
+    harness.show(photo((16_384, 64)), photo((64, 1_921)), photo((641, 363)), None)
+    await harness.run()
+    assert harness.counters.frames_unreadable == 0
+    assert [event.frame.why for event in harness.kept] == ["first frame", "size changed"]
+
+
+@pytest.mark.parametrize("cancelled", [False, True], ids=["ends", "is cancelled"])
+async def test_a_track_that_ends_during_a_decision_ends_its_sampler(
+    harness: SamplerHarness, monkeypatch: pytest.MonkeyPatch, cancelled: bool
+) -> None:
+    deciding, may_decide = threading.Event(), threading.Event()
+    offer = FrameGate.offer
+
+    def slow_offer(gate: FrameGate, planes: Planes, now_s: float) -> GateDecision:
+        deciding.set()
+        may_decide.wait(10.0)
+        return offer(gate, planes, now_s)
+
+    monkeypatch.setattr(FrameGate, "offer", slow_offer)
+    harness.show(Desktop().planes())
+    sampling = asyncio.create_task(harness.run())
+    await asyncio.to_thread(deciding.wait, 10.0)
+    harness.track.end()
+    if cancelled:
+        sampling.cancel()
+        await asyncio.wait({sampling}, timeout=10.0)
+    may_decide.set()
+    await asyncio.wait({sampling}, timeout=10.0)
+    assert sampling.done() and harness.track.streams[0].closed
+    assert harness.counters.frames_kept == (0 if cancelled else 1)
 
 
 async def test_a_share_that_goes_black_is_described_once_and_without_a_model(harness: SamplerHarness) -> None:

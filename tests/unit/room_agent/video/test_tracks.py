@@ -76,10 +76,12 @@ async def harness(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TracksHarnes
 
 
 async def test_a_shared_screen_is_subscribed_sampled_and_described(harness: TracksHarness) -> None:
+    await harness.router.client.open()
     screen = harness.ann.publish(OfflinePublication("TR_s"))
     assert harness.follow() == 1 and screen.subscribed
     harness.show(screen)
     await until(lambda: harness.described)
+    assert harness.router.frames[0]["x-frame-participant"] == "ann"
     track = harness.described[0].track
     assert (track.sid, track.source, track.shared_by, track.identity) == ("TR_s", "screen_share", "Ann Lee", "ann")
     assert harness.router.frames[0]["x-frame-track"] == "TR_s" and len(harness.kept) == 1

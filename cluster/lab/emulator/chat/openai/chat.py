@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from cluster.lab.emulator.chat.openai.chat_fields import chat_effort, check_chat_fields
 from cluster.lab.emulator.chat.openai.chat_messages import read_messages
 from cluster.lab.emulator.chat.openai.checks import InvalidRequest
-from cluster.lab.emulator.chat.openai.errors import CREATED_S, NAME, data_event
-from cluster.lab.emulator.chat.openai.prefixes import cache_points
-from cluster.lab.emulator.chat.openai.requests import (
-    OpenAIGeneration,
-    OpenAIRequest,
-    all_parts,
-    check_length,
-    measured,
-    served_tier,
-)
+from cluster.lab.emulator.chat.openai.errors import CREATED_S, data_event
+from cluster.lab.emulator.chat.openai.requests import OpenAIGeneration, OpenAIRequest, Prompt, parsed_request
 from cluster.lab.emulator.chat.openai.tool_fields import read_format, read_tools
 from cluster.lab.emulator.core.answers import GeneratedAnswer, TokenCounts
 from cluster.lab.emulator.core.model_rules import rules_of
@@ -48,28 +41,14 @@ class OpenAIChat(OpenAIGeneration):
         schema = read_format(body, "response_format", "nested")
         if schema is ANY_OBJECT and not any("json" in turn.text.lower() for turn in turns):
             raise InvalidRequest("The messages must contain the word 'json' for a json_object.", "messages")
-        parts = all_parts(turns, tools, schema)
-        content, limit = measured(parts), body.get("max_completion_tokens") or body.get("max_tokens")
-        check_length(content, rules, limit, "messages")
-        options = body.get("stream_options") or {}
+        limit = body.get("max_completion_tokens") or body.get("max_tokens")
+        prompt = Prompt(turns=turns, tools=tools, schema=schema)
         stop = body.get("stop") or ()
-        return OpenAIRequest(
-            vendor=NAME,
-            model=body["model"],
-            key=key,
-            stream=body.get("stream") is True,
-            content=content,
-            turns=turns,
-            max_tokens=limit,
-            thinking_tokens=rules.thinking_tokens(chat_effort(body, rules)),
+        return replace(
+            parsed_request(body, key, prompt, "messages", limit, chat_effort(body, rules)),
             choices=body.get("n") or 1,
-            tools=tools,
-            response_schema=schema,
             stop=(stop,) if isinstance(stop, str) else tuple(stop),
-            service_tier=served_tier(body.get("service_tier")),
-            cache_points=cache_points(parts, rules),
-            include_usage=options.get("include_usage") is True,
-            obfuscation=options.get("include_obfuscation") is not False,
+            include_usage=(body.get("stream_options") or {}).get("include_usage") is True,
             logprobs=body.get("logprobs") is True,
             top_logprobs=body.get("top_logprobs") or 0,
         )

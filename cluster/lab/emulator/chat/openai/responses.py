@@ -5,19 +5,12 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from cluster.lab.emulator.chat.openai.checks import InvalidRequest
-from cluster.lab.emulator.chat.openai.errors import CREATED_S, NAME, overload_body
-from cluster.lab.emulator.chat.openai.prefixes import cache_points
-from cluster.lab.emulator.chat.openai.requests import (
-    OpenAIGeneration,
-    OpenAIRequest,
-    all_parts,
-    check_length,
-    measured,
-    served_tier,
-)
+from cluster.lab.emulator.chat.openai.errors import CREATED_S, overload_body
+from cluster.lab.emulator.chat.openai.requests import OpenAIGeneration, OpenAIRequest, Prompt, parsed_request
 from cluster.lab.emulator.chat.openai.responses_request import check_response_fields, read_input, response_effort
 from cluster.lab.emulator.chat.openai.tool_fields import read_format, read_tools
 from cluster.lab.emulator.core.answers import GeneratedAnswer, TokenCounts
@@ -41,25 +34,9 @@ class OpenAIResponses(OpenAIGeneration):
         schema = read_format(body.get("text") or {}, "text.format", "flat")
         if schema is ANY_OBJECT and not any("json" in turn.text.lower() for turn in turns if turn.role != "system"):
             raise InvalidRequest("The input must contain the word 'json' for a json_object.", "input")
-        parts = all_parts(turns, tools, schema)
-        content, limit = measured(parts), body.get("max_output_tokens")
-        check_length(content, rules, limit, "input")
-        return OpenAIRequest(
-            vendor=NAME,
-            model=body["model"],
-            key=key,
-            stream=body.get("stream") is True,
-            content=content,
-            turns=turns,
-            max_tokens=limit,
-            thinking_tokens=rules.thinking_tokens(response_effort(body, rules)),
-            tools=tools,
-            response_schema=schema,
-            service_tier=served_tier(body.get("service_tier")),
-            cache_points=cache_points(parts, rules),
-            obfuscation=(body.get("stream_options") or {}).get("include_obfuscation") is not False,
-            echo=_echo(body, response_effort(body, rules)),
-        )
+        prompt, effort = Prompt(turns=turns, tools=tools, schema=schema), response_effort(body, rules)
+        parsed = parsed_request(body, key, prompt, "input", body.get("max_output_tokens"), effort)
+        return replace(parsed, echo=_echo(body, effort))
 
     def response_body(self, parsed: ParsedRequest, answer: GeneratedAnswer) -> Any:
         return _response(parsed, answer, list(_items(parsed, answer)))

@@ -64,6 +64,17 @@ def test_openai_usage_and_costs_of_snapshots_add_up_by_day_and_model(tmp_path: P
     assert found.covered["input_tokens"] == {"vision", "llm"} and "embeddings" in found.covered["cost_nanousd"]
 
 
+def test_openai_cache_writes_are_compared_where_the_report_has_them(tmp_path: Path) -> None:
+    result = openai_usage("gpt-6.1-sol", 100, 20, 40) | {"input_cache_write_tokens": 30, "input_uncached_tokens": 60}
+    found = report("openai", write(tmp_path / "usage.json", openai_page("2026-11-09", result)))
+    assert found.amounts[NOVEMBER_9, "gpt-6.1-sol"] == {
+        "input_tokens": 100,
+        "cached_input_tokens": 40,
+        "cache_write_tokens": 30,
+        "output_tokens": 20,
+    }
+
+
 def test_openai_csv_of_the_dashboard_is_read_by_its_header(tmp_path: Path) -> None:
     start_s = NOVEMBER_9 * 86_400
     costs = write(
@@ -144,6 +155,28 @@ def test_google_skus_count_input_cached_and_output_tokens_and_other_services_are
     }
 
 
+def test_google_skus_of_every_published_spelling_count_for_their_model(tmp_path: Path) -> None:
+    skus = [
+        ("Generate content output token count gemini 2.5 flash short input text", 1),
+        ("Generate_content text output token count for gemini 2.5 flash batch", 2),
+        ("Gemini 2.5 Flash Text Output - Predictions", 4),
+        ("Generate_content_cached_input_token_count_gemini_2.5_flash_short_image", 8),
+        ("Generate content input token count gemini 2.5 flash image flex caching", 16),
+        ("Generate content cached content storage token count gemini 2.5 flash", 32),
+    ]
+    rows = [google_row("2026-11-09", sku, 0.125, tokens) for sku, tokens in skus]
+    found = report("gemini", write(tmp_path / "rows.json", rows))
+    assert found.broken == []
+    assert found.amounts == {
+        (NOVEMBER_9, "gemini-2.5-flash"): {
+            "cost_nanousd": 750_000_000,
+            "input_tokens": 24,
+            "cached_input_tokens": 24,
+            "output_tokens": 7,
+        }
+    }
+
+
 def test_google_cost_table_is_read_by_its_header_and_another_currency_by_its_rate(tmp_path: Path) -> None:
     table = write(
         tmp_path / "table.csv",
@@ -187,6 +220,12 @@ def test_elevenlabs_characters_are_read_along_the_time_axis(tmp_path: Path) -> N
         (NOVEMBER_9, "eleven_flash_v2_5"): {"characters": 50},
         (NOVEMBER_10, "eleven_flash_v2_5"): {"characters": 1_053},
     }
+
+
+def test_elevenlabs_credits_are_refused_by_name(tmp_path: Path) -> None:
+    document = {"columns": ["timestamp", "model", "credits_used"], "rows": [[NOVEMBER_9 * 86_400_000, "m", 5]]}
+    (broken,) = report("elevenlabs", write(tmp_path / "credits.json", document)).broken
+    assert broken.place == "credits.json" and "metric=tts_characters" in broken.problem
 
 
 GOOD = openai_usage("gpt-6.1-sol", 1, 1)

@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from cluster.costs.commit_log import CommitLog
 from cluster.costs.journal import Journal
 from cluster.costs.models import Knowledge
 from cluster.costs.storage.backup import SetAsideCosts, restore
 from cluster.costs.storage.journal_file import JournalUnusable
 from routing.errors import ConfigurationError
 from routing.models import FlushRow
-from tests.support.cost_entries import intent, settlement
+from tests.support.cost_entries import intent, month_spending, settlement, unsent
+from tests.support.cost_entries import spend as spend_at
+from tests.support.manual_clock import ManualClock
 
 
 def spend(journal: Journal, event_id: str, cost_nanousd: int) -> None:
@@ -26,7 +29,7 @@ def spend(journal: Journal, event_id: str, cost_nanousd: int) -> None:
 def sealed(journal: Journal) -> tuple[FlushRow, ...]:
     journal.fill_windows()
     journal.close_windows()
-    return journal.unsent(100)
+    return unsent(journal)
 
 
 def copy_online(journal: Journal, backup: Path) -> None:
@@ -56,8 +59,23 @@ def test_a_restored_journal_bills_no_cost_that_the_lost_one_has_billed(tmp_path:
     spend(restored, "after", 4_000)
     billed |= {row.flush_id: row for row in sealed(restored)}
     assert sum(row.cost_nanousd for row in billed.values()) == 1_000 + 200 + 30 + 4_000
-    assert restored.expired(1_000.0) == [] and not any(restored.reserved_nanousd().values())
+    assert restored.expired(1_000.0) == []
+    assert not any(one.reserved_nanousd for one in restored.ledger(1_000.0).accounts.values())
     restored.close()
+
+
+async def test_a_restored_journal_reserves_nothing_for_costs_that_were_open(tmp_path: Path) -> None:
+    clock = ManualClock(110.0)
+    lost = CommitLog(Journal(tmp_path / "lost.db"), clock)
+    await spend_at(lost, "settled", 1_000, budget_nanousd=5_000)
+    await lost.write([intent("open", estimate_nanousd=3_000, budget_nanousd=5_000)])
+    copy_online(lost._journal, tmp_path / "backup.db")
+    await lost.aclose()
+    restore(tmp_path / "backup.db", tmp_path / "journal.db")
+    restored = CommitLog(Journal(tmp_path / "journal.db"), clock)
+    (receipt,) = await restored.write([intent("next", estimate_nanousd=4_000, budget_nanousd=5_000)])
+    assert month_spending([receipt]) == [5_000]
+    await restored.aclose()
 
 
 def test_a_journal_that_is_there_is_not_overwritten(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from cluster.costs.models import Knowledge
 from cluster.costs.storage.month_files import MonthFiles, month_paths
 from cluster.costs.storage.schema import USAGE
 from routing.models import Usage
-from tests.support.cost_entries import book, intent, seal, settlement
+from tests.support.cost_entries import book, intent, mark_sent, seal, settlement, unsent
 
 DAY_S = 86_400.0
 OCTOBER_S = dt.datetime(2026, 10, 5, tzinfo=dt.UTC).timestamp()
@@ -31,8 +31,7 @@ def two_months(path: Path) -> Journal:
         book(journal, f"e{number}", 100, at_s, usage=usage, room=f"r{number % 2}", opened_at_s=at_s)
     book(journal, "e-november", 5, NOVEMBER_S, room="r0", opened_at_s=NOVEMBER_S)
     rows = seal(journal)
-    with journal.transaction():
-        journal.mark_sent([row.flush_id for row in rows], NOVEMBER_S + 10.0)
+    mark_sent(journal, [row.flush_id for row in rows], NOVEMBER_S + 10.0)
     return journal
 
 
@@ -88,9 +87,9 @@ def test_events_move_in_slices(journal: Journal) -> None:
 def test_unsealed_events_and_unacknowledged_windows_stay(journal: Journal) -> None:
     book(journal, "unsealed", 7, NOVEMBER_S + 1.0)
     move(journal, NOVEMBER_S + DAY_S)
-    (unsent,) = seal(journal)
+    (last,) = seal(journal)
     move(journal, NOVEMBER_S + DAY_S)
-    assert journal.unsent(10) == (unsent,)
+    assert unsent(journal) == (last,)
     book(journal, "later", 1, NOVEMBER_S + 2.0)
     assert [row.seq for row in seal(journal)] == [3, 4]
 

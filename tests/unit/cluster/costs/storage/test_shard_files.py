@@ -21,7 +21,7 @@ from cluster.costs.storage.month_files import MonthFiles, month_paths
 from cluster.costs.storage.shard_files import refuse_other_shards, shard_of, shard_path, shard_paths
 from cluster.costs.window_reader import read_closed_windows
 from routing.errors import ConfigurationError
-from tests.support.cost_entries import book, intent, seal
+from tests.support.cost_entries import book, intent, mark_sent, seal, unsent
 
 TENANTS = [f"tenant-{number}" for number in range(50)]
 MANY = [f"tenant-{number}" for number in range(2_000)]
@@ -95,8 +95,7 @@ def test_month_files_belong_to_their_shard(tmp_path: Path) -> None:
         with closing(Journal(shard, 2)) as journal, closing(MonthFiles(shard)) as months:
             book(journal, f"last-{shard.name}", 0)
             seal(journal)
-            with journal.transaction():
-                journal.mark_sent([row.flush_id for row in journal.unsent(1_000)][:5], 200.0)
+            mark_sent(journal, [row.flush_id for row in unsent(journal)][:5], 200.0)
             journal.drop_windows(months.copy_windows(1e9))
             moved = months.copy_events(1e9)
             assert moved is not None

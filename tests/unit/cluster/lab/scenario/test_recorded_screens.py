@@ -25,6 +25,7 @@ from room_agent.video.frame_gate import FrameGate
 
 # Slides that rarely change are drawn quickly.
 CALM = RoomBehaviour(frames_per_second=0.2, screens={"slides": 1, "still": 1})
+STILL = RoomBehaviour(frames_per_second=0.1, screens={"still": 1})
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +69,7 @@ def test_the_mix_sets_the_length_of_each_scene() -> None:
 
 
 def test_an_unchanged_screen_has_one_frame() -> None:
-    still = record_screens(RoomBehaviour(frames_per_second=0.1, screens={"still": 1}))
+    still = record_screens(STILL)
     assert still.kept.sum(axis=1).tolist() == [1] * RECORDINGS
     assert (still.frame == np.arange(RECORDINGS)[:, None]).all()
 
@@ -78,12 +79,12 @@ def test_a_room_starts_at_its_own_second_and_repeats_its_recording(recordings: R
     assert recordings.sample(starts_at=3_599, number=0) == 0
 
 
-def test_screens_are_recorded_once_and_read_from_the_cache(tmp_path: Path, recordings: RecordedScreens) -> None:
+def test_screens_are_recorded_once_and_read_from_the_cache(tmp_path: Path) -> None:
     with ThreadPoolExecutor(3) as pool:
-        results = list(pool.map(lambda _: load_recordings(CALM, tmp_path), range(3)))
+        recordings, *results = pool.map(lambda _: load_recordings(STILL, tmp_path), range(3))
     (file,) = tmp_path.iterdir()
     written_ns = file.stat().st_mtime_ns
-    cached = load_recordings(CALM, tmp_path)
+    cached = load_recordings(STILL, tmp_path)
     assert file.stat().st_mtime_ns == written_ns
     for result in (*results, cached):
         assert (
@@ -94,14 +95,15 @@ def test_screens_are_recorded_once_and_read_from_the_cache(tmp_path: Path, recor
         assert (result.frame == recordings.frame).all() and (result.why == recordings.why).all()
 
 
-def test_a_truncated_cache_file_is_recorded_again(tmp_path: Path, recordings: RecordedScreens) -> None:
-    load_recordings(CALM, tmp_path)
+def test_a_truncated_cache_file_is_recorded_again(tmp_path: Path) -> None:
+    recordings = load_recordings(STILL, tmp_path)
     (file,) = tmp_path.iterdir()
     file.write_bytes(file.read_bytes()[:-100])
-    assert load_recordings(CALM, tmp_path).jpegs == recordings.jpegs
+    assert load_recordings(STILL, tmp_path).jpegs == recordings.jpegs
 
 
 def test_another_mix_or_rate_has_its_own_cache_file(tmp_path: Path) -> None:
-    load_recordings(CALM, tmp_path)
-    load_recordings(RoomBehaviour(frames_per_second=0.1, screens=CALM.screens), tmp_path)
-    assert len(list(tmp_path.iterdir())) == 2
+    load_recordings(STILL, tmp_path)
+    load_recordings(RoomBehaviour(frames_per_second=0.05, screens=STILL.screens), tmp_path)
+    load_recordings(RoomBehaviour(frames_per_second=0.1, screens={"pointer": 1}), tmp_path)
+    assert len(list(tmp_path.iterdir())) == 3

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from deployments.api.call_ids import split_call_id
-from deployments.api.chat_schemas import ChatMessage
+from deployments.api.chat.schemas import ChatMessage
+from deployments.api.chat.tool_schemas import CallInHistory
 from deployments.api.json_text import parse_json
-from deployments.api.tool_schemas import CallInHistory
 from routing.errors import BadInput
 
 _PART_TYPES = {"user": ("text", "image_url"), "tool": ("text", "image_url"), "assistant": ("text", "refusal")}

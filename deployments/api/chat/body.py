@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Iterator
 
 from deployments.api.body import parse_body, parses_at_once
-from deployments.api.chat_history import check_history
-from deployments.api.chat_schemas import ChatRequest
+from deployments.api.chat.history import check_history
+from deployments.api.chat.schemas import ChatRequest
+from deployments.api.chat.tool_schemas import NamedTool
 from deployments.api.json_schema import NamedSchema, SchemaCheck
-from deployments.api.tool_schemas import NamedTool
 from routing.errors import BadInput
 
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from deployments.api.call_ids import split_call_id
-from deployments.api.chat_schemas import ChatMessage, ChatRequest, Part
+from deployments.api.chat.schemas import ChatMessage, ChatRequest, Part
+from deployments.api.chat.tool_schemas import CallInHistory, FormatOfAnswer, FunctionDefinition, NamedTool
 from deployments.api.inline_images import inline_image
-from deployments.api.tool_schemas import CallInHistory, FormatOfAnswer, FunctionDefinition, NamedTool
 from routing.chat import ChatOptions, Image, Message, ResponseFormat, Tool, ToolCall, ToolChoice
 from routing.errors import BadInput
 

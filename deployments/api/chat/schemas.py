@@ -9,6 +9,14 @@ from pydantic import ConfigDict, Field, PrivateAttr, StrictBool, Tag, model_vali
 from pydantic_core import PydanticCustomError
 
 from deployments.api.body import WHOLE, ImageText, Label, LenientBody, Text, Words, one_of, participant_of
+from deployments.api.chat.tool_schemas import (
+    MAX_ID_CHARS,
+    MAX_TOOLS,
+    CallInHistory,
+    FormatOfAnswer,
+    NamedTool,
+    ToolDefinition,
+)
 from deployments.api.field_rules import (
     CLOSED,
     FILLED_LIST,
@@ -22,14 +30,6 @@ from deployments.api.field_rules import (
     variant,
 )
 from deployments.api.openai_params import Neutral, NotPassedOn
-from deployments.api.tool_schemas import (
-    MAX_ID_CHARS,
-    MAX_TOOLS,
-    CallInHistory,
-    FormatOfAnswer,
-    NamedTool,
-    ToolDefinition,
-)
 from routing.chat import Detail, Effort, EncryptedThought
 
 MAX_MESSAGES = 512

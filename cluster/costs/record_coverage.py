@@ -1,0 +1,92 @@
+"""Tell since when no model replica's call record can be missing, across restarts of the aggregator."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+AWAITED_S = 60.0
+"""A replica that runs reconnects within seconds: after so long, one that did not return is taken for dead."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedCoverage:
+    """The coverage as it is on disk: it holds for the next process once all these replicas have returned."""
+
+    since_s: float
+    replicas: frozenset[str]
+    """The ids of the model replicas that were connected or awaited."""
+
+
+@dataclass(slots=True, kw_only=True)
+class RecordCoverage:
+    """The proof that an attempt without a call record never left the cluster: it arrived after `since_s`.
+
+    Call records are in memory, and a restart loses them. It loses no proof, for these reasons:
+    - A replica keeps its records for some time, and sends all of them again on each new connection.
+    - The replicas that were connected when a process died are on disk. The next process awaits each of them, and proves
+      nothing until all have sent their records again. Then it holds every record that the dead process held of them,
+      and every record that they have written since, as far back as each keeps them: `since_s` is moved to there.
+    - The records of a replica that ended before the process died are lost: `since_s` on disk is never before such an
+      end, or before any other moment at which records may have been lost.
+    - An awaited replica that does not return may have died with records that nobody else has: `since_s` is moved to the
+      time at which it is given up, so that whatever it may have called has an estimate.
+
+    A replica is known from its first connection on, which it makes before it serves.
+    """
+
+    since_s: float
+    started_at_s: float
+    awaited: set[str] = field(default_factory=set)
+    """The replicas of the process before that have not yet sent their records again."""
+    connected: Counter[str] = field(default_factory=Counter)
+    """The connections of each replica: a broken one may end after its replica has made another."""
+    ended_at_s: float = 0.0
+    """When the last replica ended: from then on only this process has its records."""
+
+    @classmethod
+    def started(cls, now_s: float, saved: SavedCoverage | None) -> RecordCoverage:
+        """Return the coverage of a process that starts without any record."""
+        if saved is None or not saved.replicas:
+            return cls(since_s=now_s, started_at_s=now_s)
+        return cls(since_s=saved.since_s, started_at_s=now_s, awaited=set(saved.replicas))
+
+    @property
+    def proven_since_s(self) -> float | None:
+        """The time since which no record can be missing; None while that is unknown."""
+        return self.since_s if self.connected and not self.awaited else None
+
+    def saved(self) -> SavedCoverage:
+        """Return what is to be on disk, should this process die now."""
+        return SavedCoverage(
+            since_s=max(self.since_s, self.ended_at_s), replicas=frozenset(self.connected.keys() | self.awaited)
+        )
+
+    def connect(self, replica_id: str, now_s: float) -> None:
+        """Record that a replica is connected, and will send its records from now on."""
+        if not self.connected and not self.awaited:
+            self.since_s = now_s
+        self.connected[replica_id] += 1
+
+    def complete(self, replica_id: str, kept_s: float, now_s: float) -> None:
+        """Record that a connected replica has sent all records of its last `kept_s` seconds."""
+        if replica_id in self.awaited:
+            self.awaited.remove(replica_id)
+            self.since_s = max(self.since_s, now_s - kept_s)
+
+    def disconnect(self, replica_id: str, now_s: float, records_lost: bool) -> None:
+        """Record the end of a replica's connection, and whether its last records may not have arrived."""
+        self.connected -= Counter([replica_id])
+        self.ended_at_s = now_s
+        if records_lost:
+            self.lose(now_s)
+
+    def lose(self, now_s: float) -> None:
+        """Record that call records may have been lost until now."""
+        self.since_s = now_s
+
+    def give_up(self, now_s: float) -> None:
+        """Stop to wait for replicas that did not return in time."""
+        if self.awaited and now_s - self.started_at_s >= AWAITED_S:
+            self.awaited.clear()
+            self.lose(now_s)

@@ -1,0 +1,1 @@
+"""`rayroom dispatch`: keeps exactly one agent in every room of a tenant."""

@@ -1,0 +1,1 @@
+"""Read chat completion requests: their schemas, history, messages and tools."""
