@@ -27,6 +27,11 @@ class TrackSettingsClient:
         self._url = url
         self._session: aiohttp.ClientSession | None = None
 
+    @property
+    def is_available(self) -> bool:
+        """Whether there is a relay."""
+        return self._url is not None
+
     async def set(self, settings: TrackSettings) -> bool:
         """Ask for the frames; return whether the request left. It is not known whether the SFU can send fewer."""
         if self._url is None:

@@ -165,6 +165,8 @@ class VideoTracks:
 
     async def _choose_frames(self, sid: str, sampler: TrackSampler, limits: RoomLimits) -> None:
         """Ask the SFU for fewer frames while the track delivers many more than are looked at."""
+        if not self._settings.is_available:
+            return
         choice = FrameRateChoice(limits.frames_per_second)
         received, observed_s = sampler.received, time.monotonic()
         while True:

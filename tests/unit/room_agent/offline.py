@@ -186,7 +186,7 @@ class OfflineNewestFrame:
         self._newest: rtc.VideoFrameEvent | None = None
         self._received = 0
         self._woken = asyncio.Event()
-        self.ended = self.closed = False
+        self.ended = self.closed = self.is_awaited = False
         track.streams.append(self)
 
     @property
@@ -204,6 +204,7 @@ class OfflineNewestFrame:
             return
         arriving = asyncio.create_task(self._track.frames.get())
         waking = asyncio.create_task(self._woken.wait())
+        self.is_awaited = True
         try:
             await asyncio.wait({arriving, waking}, return_when=asyncio.FIRST_COMPLETED)
             if arriving.done():
@@ -212,6 +213,7 @@ class OfflineNewestFrame:
             arriving.cancel()
             waking.cancel()
             self._woken.clear()
+            self.is_awaited = False
 
     def wake(self) -> None:
         self._woken.set()

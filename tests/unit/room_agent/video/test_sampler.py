@@ -207,7 +207,7 @@ async def test_a_picture_that_is_drawn_once_and_lost_is_sent_again(harness: Samp
     sampling = asyncio.create_task(harness.run())
     await until(lambda: harness.kept)
     # The gate waits for nothing now, so the sampler waits for a frame.
-    await until(lambda: not harness.sampler._arrived.is_set())
+    await until(lambda: harness.track.streams[0].is_awaited)
     harness.sampler.frame_lost()
     await until(lambda: len(harness.kept) == 2)
     harness.track.end()

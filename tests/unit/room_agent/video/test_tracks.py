@@ -33,7 +33,7 @@ class RecordedTrackSettings(TrackSettingsClient):
     """Stores the frames that are asked for."""
 
     def __init__(self) -> None:
-        super().__init__(None)
+        super().__init__("http://127.0.0.1:9")
         self.asked: list[TrackSettings] = []
 
     async def set(self, settings: TrackSettings) -> bool:
