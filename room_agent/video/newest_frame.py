@@ -23,8 +23,8 @@ CLOSE_TIMEOUT_S = 5.0
 MAX_EARLY = 64
 
 
-class ReceivedFrame(Protocol):
-    """A received frame and its rotation."""
+class DecodedFrame(Protocol):
+    """A frame as LiveKit delivers it, and its rotation."""
 
     @property
     def frame(self) -> rtc.VideoFrame: ...
@@ -62,7 +62,7 @@ class NewestFrame:
     """The newest frame of a track, from construction to `aclose`, on the running event loop."""
 
     def __init__(self, track: rtc.Track) -> None:
-        self.newest: ReceivedFrame | None = None
+        self.newest: DecodedFrame | None = None
         self.received = 0
         """The frames received so far."""
         self.ended = False
@@ -76,7 +76,7 @@ class NewestFrame:
         self._queue = client.queue.subscribe(self._loop, filter_fn=self._take)
         self._handle = self._open(client, track)
 
-    async def next(self, seen: ReceivedFrame | None) -> None:
+    async def next(self, seen: DecodedFrame | None) -> None:
         """Wait until another frame than `seen` is the newest, the track has ended, or `wake` is called."""
         self._arrived.clear()
         self._is_awaited = True

@@ -14,7 +14,7 @@ from room_agent.frames.i420 import Planes
 from room_agent.frames.verdict import Judgement, Verdict
 from room_agent.video.black_screen import BLACK, BLACK_WHY, BlackScreen
 from room_agent.video.frame_gate import FrameGate, GateDecision, pack_frame
-from room_agent.video.newest_frame import NewestFrame, ReceivedFrame
+from room_agent.video.newest_frame import DecodedFrame, NewestFrame
 from room_agent.video.rate_control import RateControl
 from room_agent.video.received_frames import UnreadableFrame, UnreadableFrames, upright
 from room_agent.video.uploader import FrameUploader
@@ -97,7 +97,7 @@ class TrackSampler:
         self._unreadable = UnreadableFrames(pipeline.track.sid, counters)
         self._black = BlackScreen()
         self._stream: NewestFrame | None = None
-        self._looked_at: ReceivedFrame | None = None
+        self._looked_at: DecodedFrame | None = None
         self._kept: KeptFrame | None = None
 
     @property
@@ -152,7 +152,7 @@ class TrackSampler:
             await asyncio.sleep(min(rest_s, LONGEST_SLEEP_S))
             self._samples.fps = self._pipeline.rate.fps
 
-    async def _sample(self, event: ReceivedFrame | None) -> None:
+    async def _sample(self, event: DecodedFrame | None) -> None:
         now_s = self._clock()
         self._samples.fps = self._pipeline.rate.fps
         if event is None or not self._samples.due(now_s):
@@ -175,7 +175,7 @@ class TrackSampler:
         self._counters.frames_kept += 1
         self._pipeline.uploader.offer(frame)
 
-    def _kept_frame(self, event: ReceivedFrame, now_s: float) -> KeptFrame | None:
+    def _kept_frame(self, event: DecodedFrame, now_s: float) -> KeptFrame | None:
         """Return the frame ready to send, or None where it shows nothing new."""
         planes = upright(event)
         decision = self._pipeline.gate.offer(planes, now_s)
@@ -199,7 +199,7 @@ class TrackSampler:
         track, long_side_px = self._pipeline.track, long_side_px or self._pipeline.views.long_side_px
         return pack_frame(planes, decision, track.sid, track.source, long_side_px, self._wall_clock())
 
-    def _packed_now(self, event: ReceivedFrame) -> KeptFrame:
+    def _packed_now(self, event: DecodedFrame) -> KeptFrame:
         planes, judgement = upright(event), Judgement(verdict=Verdict.SAME, why="asked for")
         long_side_px = self._pipeline.views.question_long_side_px(planes)
         return self._whole(planes, GateDecision(keep=True, judgement=judgement), long_side_px)
