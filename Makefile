@@ -8,7 +8,7 @@ RUN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check coverage matrix nodes chaos serve bench bench-frames compat unit clean
+.PHONY: help demo test check coverage matrix nodes chaos serve bench bench-frames bench-agents compat unit clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ bench: $(STAMP) ## Measure against named peers on this machine
 
 bench-frames: $(STAMP) ## Measure the frame gate and its peers on labelled screens
 	@$(RUN)/python -m tests.benchmarks.frames
+
+bench-agents: $(STAMP) ## Measure a room's processor time and memory beside a plain livekit-agents worker
+	@$(RUN)/python -m tests.benchmarks.bench_agents
 
 compat: $(STAMP) ## Run other people's clients and suites against the app and the emulator
 	@$(RUN)/python -m tests.compat

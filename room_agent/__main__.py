@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import signal
 import sys
+from contextlib import AsyncExitStack
 
 import structlog
 from livekit.agents import AgentServer
 
 from room_agent.core.router_client import RouterClient
 from room_agent.core.router_transport import HttpTransport
-from room_agent.core.settings import AgentSettings, load_settings
+from room_agent.core.settings import TRACK_SETTINGS_URL, AgentSettings, load_settings
 from room_agent.core.tasks import cancel
 from room_agent.heartbeat_sender import HeartbeatSender
+from room_agent.host.process_tuning import tune_environment
+from room_agent.host.signal_relay import SignalRelay
 from room_agent.usage.journal import JournaledJob
 from room_agent.usage.recovery import UsageRecovery
 from room_agent.worker import build_server, running_jobs
@@ -28,12 +32,22 @@ LAST_HEARTBEAT_S = 1.0
 log = structlog.get_logger()
 
 
-async def run(server: AgentServer, devmode: bool, settings: AgentSettings) -> None:
+async def run(devmode: bool, settings: AgentSettings) -> None:
     """Run the worker; the first signal drains it, a second one ends it at once."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        if settings.uses_signal_relay:
+            relay = await stack.enter_async_context(SignalRelay(settings.livekit_url).running())
+            settings = settings.model_copy(update={"livekit_url": relay.url})
+            # The job processes inherit it.
+            os.environ[TRACK_SETTINGS_URL] = relay.settings_url
+        await _run(build_server(settings), devmode, settings, stop)
+
+
+async def _run(server: AgentServer, devmode: bool, settings: AgentSettings, stop: asyncio.Event) -> None:
     running = asyncio.create_task(server.run(devmode=devmode))
     transport = HttpTransport(settings.router_url)
     recovery = UsageRecovery(settings.usage_dir, lambda job: _router_for(job, transport, settings.agent_key))
@@ -97,7 +111,8 @@ def main() -> int:
     except ConfigurationError as error:
         print(error.message, file=sys.stderr)
         return 2
-    asyncio.run(run(build_server(settings), mode == "dev", settings))
+    tune_environment(os.environ, settings.speech.voice)
+    asyncio.run(run(mode == "dev", settings))
     return 0
 
 

@@ -27,6 +27,7 @@ from room_agent.core.router_client import HeartbeatResult, OpenedRoom, RouterCli
 from room_agent.core.router_errors import RouterAway, RouterBusy, RouterError, RouterRefused, TokenExpired
 from room_agent.core.settings import SpeechSettings
 from room_agent.core.tasks import OwnedTasks, log_task_end, log_task_traceback
+from room_agent.core.track_settings import TrackSettingsClient
 from room_agent.usage.journal import UsageJournal
 from room_agent.usage.meter import SpeechMeter, metered_stt_session, metered_tts_session
 from room_agent.video.events import FrameEvents
@@ -163,6 +164,7 @@ class RoomSession:
         max_tracks: int,
         recording: FrameRecorder | None = None,
         speech: RoomSpeech | None = None,
+        track_settings: TrackSettingsClient | None = None,
     ) -> None:
         self._room = room
         self._router = router
@@ -172,7 +174,8 @@ class RoomSession:
         self._tasks = OwnedTasks(log_task_traceback)
         self.counters = Counters()
         self.events = FrameEvents()
-        self._tracks = VideoTracks(room, router, self.counters, self.events, max_tracks)
+        settings = track_settings or TrackSettingsClient(None)
+        self._tracks = VideoTracks(room, router, self.counters, self.events, max_tracks, settings)
         # The context comes first: a question about a frame may follow its description at once.
         if speech is not None:
             speech.context.current_frame = self._tracks.current_frame

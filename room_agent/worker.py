@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import Collection
-from dataclasses import dataclass, field
 
 import structlog
 from livekit import rtc
@@ -18,9 +16,13 @@ from room_agent.core.router_client import RouterClient
 from room_agent.core.router_errors import RouterError
 from room_agent.core.router_transport import HttpTransport, tls
 from room_agent.core.settings import AgentSettings, load_settings
+from room_agent.core.track_settings import TrackSettingsClient
 from room_agent.core.worker_heartbeat import WorkerJob
 from room_agent.frames.encoder import encode
 from room_agent.frames.i420 import Planes
+from room_agent.host.admission import Admission
+from room_agent.host.host_use import HostMeter
+from room_agent.host.process_tuning import stop_native_logs
 from room_agent.log_redaction import redact_logs
 from room_agent.session import RoomSession, RoomSpeech
 from room_agent.succession import Succession, announce_watching
@@ -35,31 +37,6 @@ log = structlog.get_logger()
 
 REGISTERED = "worker registered"
 """The log event of a worker that the SFU may offer rooms to. The start of a whole stack waits for it."""
-STARTING_S = 60.0
-"""An accepted job that has not started by then was assigned to another worker, or failed to start."""
-
-
-@dataclass(slots=True)
-class Admission:
-    """The admission of jobs up to `max_rooms`: counts running jobs, and accepted ones that have not started.
-
-    livekit-agents only estimates the load of an accepted job; with few jobs the estimate fills a worker too early.
-    """
-
-    max_rooms: int
-    accepted_at_s: dict[str, float] = field(default_factory=dict)
-
-    def admit(self, job_id: str, running: Collection[str], now_s: float) -> bool:
-        """Return whether the job fits, and count it if so. `running` holds the ids of the running jobs."""
-        self.accepted_at_s = {
-            job: at_s for job, at_s in self.accepted_at_s.items() if job not in running and now_s - at_s < STARTING_S
-        }
-        if len(running) + len(self.accepted_at_s) >= self.max_rooms:
-            return False
-        self.accepted_at_s[job_id] = now_s
-        return True
-
-
 SID_TIMEOUT_S = 2.0
 """The SFU may send a room's id a little after the room was joined."""
 SESSION = "session"
@@ -68,7 +45,8 @@ INITIALIZE_TIMEOUT_S = 60.0
 
 
 def build_server(settings: AgentSettings) -> AgentServer:
-    """Return the worker, ready to run. It accepts explicit dispatches only, up to `max_rooms` at once."""
+    """Return the worker, ready to run. It accepts explicit dispatches only, as long as the host has headroom."""
+    admission, meter = Admission(settings.max_rooms), HostMeter(time.monotonic)
     server = AgentServer(
         ws_url=settings.livekit_url,
         api_key=settings.livekit_api_key,
@@ -76,24 +54,22 @@ def build_server(settings: AgentSettings) -> AgentServer:
         host="127.0.0.1",
         port=settings.http_port,
         initialize_process_timeout=INITIALIZE_TIMEOUT_S,
-        load_fnc=lambda server: len(server.active_jobs) / settings.max_rooms,
+        load_fnc=lambda server: admission.load(meter.measure(), len(server.active_jobs)),
         # The admission decides on each job; the load only lets the SFU prefer the idlest worker.
         load_threshold=math.inf,
         preload_modules=["room_agent.worker"],
         setup_fnc=warm_up,
     )
 
-    admission = Admission(settings.max_rooms)
-
     async def on_request(request: JobRequest) -> None:
-        await _answer_request(request, server, admission)
+        await _answer_request(request, server, admission, meter)
 
     server.on("worker_registered", lambda worker_id, _: log.info(REGISTERED, worker=worker_id))
     server.rtc_session(run_job, agent_name=settings.agent_name, on_request=on_request, on_session_end=close_session)
     return server
 
 
-async def _answer_request(request: JobRequest, server: AgentServer, admission: Admission) -> None:
+async def _answer_request(request: JobRequest, server: AgentServer, admission: Admission, meter: HostMeter) -> None:
     """Accept a job if the tenants in its signed metadata and room name agree; a full worker leaves it to another."""
     try:
         check_metadata(parse_room(request.room.name), request.job.metadata)
@@ -102,8 +78,9 @@ async def _answer_request(request: JobRequest, server: AgentServer, admission: A
         await request.reject(terminate=True)
         return
     running = {job.job.id for job in server.active_jobs}
-    if not admission.admit(request.id, running, time.monotonic()):
-        log.warning("job left to another worker", job=request.id, rooms=len(running))
+    if not admission.admit(request.id, running, meter.use, time.monotonic()):
+        loads = {name: round(load, 2) for name, load in meter.use.loads().items()}
+        log.warning("job left to another worker", job=request.id, rooms=len(running), **loads)
         await request.reject(terminate=False)
         return
     attributes = {DISPATCH_ATTRIBUTE: request.job.dispatch_id}
@@ -148,6 +125,7 @@ async def close_session(context: JobContext) -> None:
 async def run_job(context: JobContext) -> None:
     """Join one room and run its session until the room closes or the worker drains."""
     redact_logs()
+    stop_native_logs()
     settings = load_settings()
     room = context.job.room.name
     name = parse_room(room)
@@ -159,17 +137,21 @@ async def run_job(context: JobContext) -> None:
     job = JournaledJob(room=room, job_id=context.job.id, metadata=context.job.metadata)
     journal = _journal(settings, job) if settings.speech.voice else None
     speech = RoomSpeech(context.room, router, settings.router_url, settings.speech, journal)
-    session = RoomSession(context.room, router, settings.max_tracks, recording, speech)
+    track_settings = TrackSettingsClient(settings.track_settings_url)
+    session = RoomSession(context.room, router, settings.max_tracks, recording, speech, track_settings)
     context.proc.userdata[SESSION] = session
 
     async def leave(reason: str) -> None:
         await session.aclose()
         await transport.aclose()
+        await track_settings.aclose()
         log.info("room left", reason=reason, **session.counters.report())
 
     # Before connecting: a job that is shut down while it joins must close its room too.
     context.add_shutdown_callback(leave)
-    await context.connect(auto_subscribe=AutoSubscribe.AUDIO_ONLY)
+    # Video tracks are subscribed one by one, by `VideoTracks`. Without voice no audio is sent, decoded or buffered.
+    heard = AutoSubscribe.AUDIO_ONLY if settings.speech.voice else AutoSubscribe.SUBSCRIBE_NONE
+    await context.connect(auto_subscribe=heard)
     # Before the room is opened at the router: an agent that is not needed costs nothing.
     if await _closed_meanwhile(context):
         context.shutdown("room closed while the agent started")

@@ -8,6 +8,7 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -17,6 +18,7 @@ from routing.prices import load_prices
 from routing.validation import errors_of
 from routing.vendor_keys import read_key
 
+TRACK_SETTINGS_URL = "RAYROOM_TRACK_SETTINGS_URL"
 LISTED = r"[^,\s]"
 """The pattern of a list with at least one item: a character other than a comma or a blank."""
 
@@ -52,8 +54,16 @@ class AgentSettings(BaseSettings):
     )
     agent_keys: Annotated[str, Field(validation_alias="RAYROOM_AGENT_KEYS", min_length=16, repr=False)]
     agent_name: Annotated[str, Field(validation_alias="RAYROOM_AGENT_NAME", min_length=1)] = "rayroom"
-    max_rooms: Annotated[int, Field(validation_alias="RAYROOM_MAX_ROOMS", ge=1, le=1_000)] = 16
+    max_rooms: Annotated[int | None, Field(validation_alias="RAYROOM_MAX_ROOMS", ge=1, le=1_000)] = None
+    """The most rooms of this worker. By default it accepts rooms as long as its host has headroom."""
     max_tracks: Annotated[int, Field(validation_alias="RAYROOM_MAX_TRACKS", ge=1, le=16)] = 4
+    signal_relay: Annotated[Literal["on", "off"], Field(validation_alias="RAYROOM_SIGNAL_RELAY")] = "off"
+    """Whether the worker connects through a relay of its own, which asks the SFU for fewer frames of moving screens.
+
+    Off by default: a publisher that sends no frame at all once its screen rests leaves its last picture unseen.
+    """
+    track_settings_url: Annotated[str | None, Field(validation_alias=TRACK_SETTINGS_URL, repr=False)] = None
+    """Set by the worker for its jobs, and by nobody else."""
     record_dir: Annotated[Path | None, Field(validation_alias="RAYROOM_RECORD_DIR")] = None
     """The directory into which kept frames and their costs are written for inspection. Off by default."""
     usage_dir: Annotated[Path, Field(validation_alias="RAYROOM_USAGE_DIR")] = Path(".rayroom/agent")
@@ -97,6 +107,12 @@ class AgentSettings(BaseSettings):
     max_microphones: Annotated[int, Field(validation_alias="RAYROOM_MAX_MICROPHONES", ge=1, le=64)] = 16
     pause_s: Annotated[float, Field(validation_alias="RAYROOM_PAUSE_S", ge=0.1, le=3)] = 0.3
     """The silence that ends an utterance."""
+
+    @property
+    def uses_signal_relay(self) -> bool:
+        """Not at LiveKit Cloud: there the SDK itself chooses a region from the URL, and another one when that fails."""
+        host = urlsplit(self.livekit_url).hostname or ""
+        return self.signal_relay == "on" and not host.endswith(".livekit.cloud")
 
     @property
     def agent_key(self) -> str:

@@ -12,6 +12,7 @@ from livekit import rtc
 from room_agent.core.counters import Counters
 from room_agent.frames.damage import is_damaged
 from room_agent.frames.i420 import Plane, Planes, rotated
+from room_agent.video.newest_frame import DecodedFrame
 
 MAX_SIDE_PX = 16_384
 """The longest side that libwebrtc's encoders take."""
@@ -67,7 +68,7 @@ class UnreadableFrames:
             log.warning("frame unreadable", track=self._track_sid, reason=reason)
 
 
-def upright(event: rtc.VideoFrameEvent) -> Planes:
+def upright(event: DecodedFrame) -> Planes:
     """Return a frame's planes, turned by its rotation. Raises UnreadableFrame for a frame without a usable picture.
 
     LiveKit's SDK names no colour space (1.1.21), so a frame in HDR cannot be recognized: it is read as BT.601 is, paler

@@ -10,19 +10,18 @@ from livekit import rtc
 
 from room_agent.core.counters import Counters
 from room_agent.core.models import KeptFrame, SharedTrack
-from room_agent.core.tasks import cancel
 from room_agent.frames.i420 import Planes
 from room_agent.frames.verdict import Judgement, Verdict
 from room_agent.video.black_screen import BLACK, BLACK_WHY, BlackScreen
 from room_agent.video.frame_gate import FrameGate, GateDecision, pack_frame
+from room_agent.video.newest_frame import DecodedFrame, NewestFrame
 from room_agent.video.rate_control import RateControl
 from room_agent.video.received_frames import UnreadableFrame, UnreadableFrames, upright
 from room_agent.video.uploader import FrameUploader
 from room_agent.video.view_encoder import ViewEncoder, with_parts
 
-END_FRAME_PX = 8
-"""LiveKit delivers a frame of 8x8 when a track ends, which is skipped."""
 CLOSE_TIMEOUT_S = 30.0
+LONGEST_SLEEP_S = 1.0
 
 
 class SampleClock:
@@ -97,29 +96,29 @@ class TrackSampler:
         self._samples = SampleClock(pipeline.rate.fps)
         self._unreadable = UnreadableFrames(pipeline.track.sid, counters)
         self._black = BlackScreen()
-        self._arrived = asyncio.Event()
-        self._newest: rtc.VideoFrameEvent | None = None
-        self._looked_at: rtc.VideoFrameEvent | None = None
+        self._stream: NewestFrame | None = None
+        self._looked_at: DecodedFrame | None = None
         self._kept: KeptFrame | None = None
+
+    @property
+    def received(self) -> int:
+        """The frames received so far."""
+        return 0 if self._stream is None else self._stream.received
 
     async def run(self, track: rtc.Track) -> None:
         """Sample until the track ends, or until cancelled."""
-        # With room for one frame the stream holds the newest; without a bound, 1080p30 grows by 90 MB a second.
-        stream = rtc.VideoStream.from_track(track=track, capacity=1)
-        reading = asyncio.create_task(self._read(stream), name=f"read {self._pipeline.track.sid}")
+        self._stream = stream = NewestFrame(track)
         try:
-            while await self._has_frame(reading):
-                await self._sample()
-                await asyncio.sleep(max(0.0, self._samples.next_due_s(self._clock()) - self._clock()))
-            await reading
+            while await self._has_frame(stream):
+                await self._sample(stream.newest)
+                await self._until_due()
         finally:
-            await cancel({reading}, CLOSE_TIMEOUT_S)
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await stream.aclose()
 
     async def current_frame(self) -> KeptFrame | None:
         """Return the picture as it is now, readable as a whole: for a question about the screen."""
-        event = self._newest
+        event = None if self._stream is None else self._stream.newest
         if event is None:
             return None
         try:
@@ -130,35 +129,31 @@ class TrackSampler:
     def frame_lost(self) -> None:
         """Look at the track again, because its last kept frame was not described: a publisher may send no other."""
         self._pipeline.gate.forget()
-        self._arrived.set()
+        if self._stream is not None:
+            self._stream.wake()
 
-    async def _read(self, stream: rtc.VideoStream) -> None:
-        """Hold the newest frame until the track ends."""
-        try:
-            async for event in stream:
-                if max(event.frame.width, event.frame.height) > END_FRAME_PX:
-                    self._newest = event
-                    self._arrived.set()
-        finally:
-            self._arrived.set()
-
-    async def _has_frame(self, reading: asyncio.Task[None]) -> bool:
+    async def _has_frame(self, stream: NewestFrame) -> bool:
         """Wait for a frame to look at; return False at the end.
 
         While the gate waits for a change to settle, the frame at hand is looked at again: some publishers send one
         frame a change and then none.
         """
-        while self._newest is None or self._newest is self._looked_at:
-            if reading.done():
+        while stream.newest is None or stream.newest is self._looked_at:
+            if stream.ended:
                 return False
-            if self._newest is not None and self._pipeline.gate.is_waiting:
+            if stream.newest is not None and self._pipeline.gate.is_waiting:
                 return True
-            self._arrived.clear()
-            await self._arrived.wait()
+            await stream.next(stream.newest)
         return True
 
-    async def _sample(self) -> None:
-        now_s, event = self._clock(), self._newest
+    async def _until_due(self) -> None:
+        """Sleep until the next sample is due; a rate that rises meanwhile brings it forward."""
+        while (rest_s := self._samples.next_due_s(self._clock()) - self._clock()) > 0:
+            await asyncio.sleep(min(rest_s, LONGEST_SLEEP_S))
+            self._samples.fps = self._pipeline.rate.fps
+
+    async def _sample(self, event: DecodedFrame | None) -> None:
+        now_s = self._clock()
         self._samples.fps = self._pipeline.rate.fps
         if event is None or not self._samples.due(now_s):
             return
@@ -173,13 +168,14 @@ class TrackSampler:
             # A second look at one frame is no second frame.
             self._counters.frames_seen += not again
             self._counters.frames_repeated += not again
+            self._pipeline.rate.repeated()
             return
         self._kept = frame
         self._counters.frames_seen += 1
         self._counters.frames_kept += 1
         self._pipeline.uploader.offer(frame)
 
-    def _kept_frame(self, event: rtc.VideoFrameEvent, now_s: float) -> KeptFrame | None:
+    def _kept_frame(self, event: DecodedFrame, now_s: float) -> KeptFrame | None:
         """Return the frame ready to send, or None where it shows nothing new."""
         planes = upright(event)
         decision = self._pipeline.gate.offer(planes, now_s)
@@ -203,7 +199,7 @@ class TrackSampler:
         track, long_side_px = self._pipeline.track, long_side_px or self._pipeline.views.long_side_px
         return pack_frame(planes, decision, track.sid, track.source, long_side_px, self._wall_clock())
 
-    def _packed_now(self, event: rtc.VideoFrameEvent) -> KeptFrame:
+    def _packed_now(self, event: DecodedFrame) -> KeptFrame:
         planes, judgement = upright(event), Judgement(verdict=Verdict.SAME, why="asked for")
         long_side_px = self._pipeline.views.question_long_side_px(planes)
         return self._whole(planes, GateDecision(keep=True, judgement=judgement), long_side_px)

@@ -14,8 +14,10 @@ from room_agent.core.encryption import EncryptedTracks
 from room_agent.core.models import KeptFrame, SharedTrack, Source, TrackEnded
 from room_agent.core.router_client import RoomLimits, RouterClient
 from room_agent.core.tasks import OwnedTasks, cancel, log_task_traceback
+from room_agent.core.track_settings import TrackSettings, TrackSettingsClient
 from room_agent.video.events import FrameEvents
 from room_agent.video.frame_gate import FrameGate
+from room_agent.video.frame_rate import FrameRateChoice
 from room_agent.video.rate_control import RateControl
 from room_agent.video.sampler import TrackPipeline, TrackSampler
 from room_agent.video.selection import TrackCandidate, select
@@ -25,6 +27,7 @@ from room_agent.video.view_encoder import ViewEncoder
 LAST_ANSWER_S = 10.0
 """The wait for a track's last answer after its end: a slide shown for a second is described all the same."""
 END_TIMEOUT_S = 5.0
+OBSERVE_EVERY_S = 1.0
 SOURCES: dict[int, Source] = {
     rtc.TrackSource.SOURCE_SCREENSHARE: "screen_share",
     rtc.TrackSource.SOURCE_CAMERA: "camera",
@@ -35,13 +38,14 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class _SampledTrack:
-    """A track that is being sampled, and its two tasks."""
+    """A track that is being sampled, and its tasks."""
 
     track: SharedTrack
     sampler: TrackSampler
     uploader: FrameUploader
     sampling: asyncio.Task[None]
     sending: asyncio.Task[None]
+    choosing: asyncio.Task[None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +75,20 @@ class VideoTracks:
     """The sampled tracks of one room, from the first `follow` to `aclose`; owns every task it starts."""
 
     def __init__(
-        self, room: rtc.Room, router: RouterClient, counters: Counters, events: FrameEvents, max_tracks: int
+        self,
+        room: rtc.Room,
+        router: RouterClient,
+        counters: Counters,
+        events: FrameEvents,
+        max_tracks: int,
+        settings: TrackSettingsClient,
     ) -> None:
         self._room = room
         self._router = router
         self._counters = counters
         self._events = events
         self._max_tracks = max_tracks
+        self._settings = settings
         self._sampled: dict[str, _SampledTrack] = {}
         self._encrypted = EncryptedTracks()
         self._tasks = OwnedTasks(log_task_traceback)
@@ -149,11 +160,26 @@ class VideoTracks:
             uploader,
             self._tasks.start(sampler.run(track), f"sample {shared.sid}"),
             self._tasks.start(uploader.run(), f"send {shared.sid}"),
+            self._tasks.start(self._choose_frames(shared.sid, sampler, limits), f"frame rate {shared.sid}"),
         )
+
+    async def _choose_frames(self, sid: str, sampler: TrackSampler, limits: RoomLimits) -> None:
+        """Ask the SFU for fewer frames while the track delivers many more than are looked at."""
+        if not self._settings.is_available:
+            return
+        choice = FrameRateChoice(limits.frames_per_second)
+        received, observed_s = sampler.received, time.monotonic()
+        while True:
+            await asyncio.sleep(OBSERVE_EVERY_S)
+            before_s, observed_s = observed_s, time.monotonic()
+            before, received = received, sampler.received
+            wanted = choice.observe(received - before, observed_s - before_s, observed_s)
+            if wanted is not None:
+                await self._settings.set(TrackSettings(track_sid=sid, fps=wanted.fps, key_frame=wanted.key_frame))
 
     async def _end(self, sampled: _SampledTrack) -> None:
         """End a track's sampler, then its uploader once the frames under way are answered."""
-        await cancel({sampled.sampling}, END_TIMEOUT_S)
+        await cancel({sampled.sampling, sampled.choosing}, END_TIMEOUT_S)
         sampled.uploader.end()
         try:
             await asyncio.wait({sampled.sending}, timeout=LAST_ANSWER_S)

@@ -12,7 +12,7 @@ from cachetools import FIFOCache
 from room_agent.core.counters import Counters
 from room_agent.core.models import FrameDescribed, FrameKept, KeptFrame, SharedTrack
 from room_agent.core.router_client import Description, RouterClient
-from room_agent.core.router_errors import RouterError, TokenExpired
+from room_agent.core.router_errors import RouterAway, RouterError, TokenExpired
 from room_agent.video.events import FrameEvents
 from room_agent.video.frame_request import ScreenDescription, frame_body, superseding
 from room_agent.video.rate_control import RateControl
@@ -117,7 +117,7 @@ class FrameUploader:
         try:
             answer = await self._describe(frame, previous)
         except RouterError as error:
-            self._rate.refused(self._clock(), error.retry_after_s)
+            self._slow_down(error)
             self._lose()
             log.warning(
                 "frame not answered",
@@ -137,6 +137,14 @@ class FrameUploader:
         await self._events.emit_described(
             FrameDescribed(track=self._track, frame=frame, answer=answer, took_s=took_s, whole=whole)
         )
+
+    def _slow_down(self, error: RouterError) -> None:
+        # A proxy before a router that is gone answers with a status above 500 and without a Retry-After.
+        is_outage = isinstance(error, RouterAway) or (error.http_status or 0) > 500
+        if is_outage and error.retry_after_s is None:
+            self._rate.unanswered()
+        else:
+            self._rate.refused(self._clock(), error.retry_after_s)
 
     def _known(self, frame: KeptFrame) -> Description | None:
         """Return the description of an earlier frame that shows the same, unless that frame was not described."""

@@ -54,12 +54,12 @@ class Meeting:
                 await asyncio.sleep(0.1)
 
 
-async def dispatch(livekit: LiveKit, room: str, metadata: dict[str, str] | str) -> None:
+async def dispatch(livekit: LiveKit, room: str, metadata: dict[str, str] | str, agent_name: str = "rayroom") -> None:
     """Dispatch an agent to `room`, as a backend does it."""
     text = metadata if isinstance(metadata, str) else json.dumps(metadata)
     async with asyncio.timeout(API_TIMEOUT_S), api.LiveKitAPI(livekit.url, livekit.key, livekit.secret) as api_client:
         await api_client.agent_dispatch.create_dispatch(
-            api.CreateAgentDispatchRequest(agent_name="rayroom", room=room, metadata=text)
+            api.CreateAgentDispatchRequest(agent_name=agent_name, room=room, metadata=text)
         )
 
 

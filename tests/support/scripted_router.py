@@ -24,6 +24,7 @@ class ScriptedRouter:
     retry_after_s: str = "0"
     frame_delay_s: float = 0.0
     fps: float = 10.0
+    heartbeat_every_s: float = 0.1
     takes_participants: bool = True
     participants: list[dict[str, str] | None] = field(default_factory=list)
     frames: list[dict[str, str]] = field(default_factory=list)
@@ -80,7 +81,8 @@ class ScriptedRouter:
         if (status := _next_status(self.open_statuses)) != 200:
             return self._refusal(status)
         self.opened += 1
-        limits = {"frames_per_second": self.fps, "image_long_side_px": 640, "heartbeat_every_s": 0.1}
+        limits = {"frames_per_second": self.fps, "image_long_side_px": 640}
+        limits["heartbeat_every_s"] = self.heartbeat_every_s
         body = {"token": f"token-{self.opened}", "expires_at": 0, "simulated": True, "limits": limits}
         return web.json_response(body | {"takes_participants": self.takes_participants})
 

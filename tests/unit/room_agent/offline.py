@@ -15,6 +15,7 @@ from livekit.rtc.room import EventTypes
 from room_agent.core.router_client import RouterClient
 from room_agent.core.router_transport import RouterResponse
 from room_agent.frames.i420 import Planes
+from room_agent.video.newest_frame import END_FRAME_PX
 from tests.support.screens import packed
 
 ROOM = "tenant_acme_standup"
@@ -38,7 +39,7 @@ class OfflineRouter:
         self.open_statuses: deque[int] = deque()
         self.heartbeat_statuses: deque[int] = deque()
         self.frame_statuses: deque[int] = deque()
-        self.retry_after_s = "0"
+        self.retry_after_s: str | None = "0"
         self.answering = asyncio.Event()
         """Frames are answered while it is set."""
         self.answering.set()
@@ -78,7 +79,7 @@ class OfflineRouter:
 
     def _reply(self, statuses: deque[int], body: dict[str, Any]) -> RouterResponse:
         if statuses and (status := statuses.popleft()) != 200:
-            headers = {"retry-after": self.retry_after_s}
+            headers = {} if self.retry_after_s is None else {"retry-after": self.retry_after_s}
             return RouterResponse(status, headers, b'{"error": {"code": "scripted"}}')
         return RouterResponse(200, {}, json.dumps(body).encode())
 
@@ -157,7 +158,7 @@ class OfflineTrack:
 
     def __init__(self) -> None:
         self.frames: asyncio.Queue[rtc.VideoFrameEvent | None] = asyncio.Queue(100)
-        self.streams: list[OfflineStream] = []
+        self.streams: list[OfflineNewestFrame] = []
 
     def show(self, planes: Planes, rotation: int = rtc.VideoRotation.VIDEO_ROTATION_0, timestamp_us: int = 0) -> None:
         frame = rtc.VideoFrame(planes.width_px, planes.height_px, rtc.VideoBufferType.I420, packed(planes))
@@ -177,30 +178,59 @@ class OfflineTrack:
         return cast(rtc.Track, self)
 
 
-class OfflineStream:
-    """A replacement for `rtc.VideoStream`, which needs a track of the SFU."""
+class OfflineNewestFrame:
+    """A replacement for `NewestFrame`, which needs a track of the SFU."""
 
     def __init__(self, track: OfflineTrack) -> None:
         self._track = track
-        self.closed = False
+        self._newest: rtc.VideoFrameEvent | None = None
+        self._received = 0
+        self._woken = asyncio.Event()
+        self.ended = self.closed = self.is_awaited = False
         track.streams.append(self)
 
-    @classmethod
-    def from_track(cls, *, track: OfflineTrack, capacity: int) -> OfflineStream:
-        assert capacity == 1
-        return cls(track)
+    @property
+    def newest(self) -> rtc.VideoFrameEvent | None:
+        self._drain()
+        return self._newest
 
-    def __aiter__(self) -> OfflineStream:
-        return self
+    @property
+    def received(self) -> int:
+        self._drain()
+        return self._received
 
-    async def __anext__(self) -> rtc.VideoFrameEvent:
-        event = await self._track.frames.get()
-        if event is None:
-            raise StopAsyncIteration
-        return event
+    async def next(self, seen: rtc.VideoFrameEvent | None) -> None:
+        if self.newest is not seen or self.ended:
+            return
+        arriving = asyncio.create_task(self._track.frames.get())
+        waking = asyncio.create_task(self._woken.wait())
+        self.is_awaited = True
+        try:
+            await asyncio.wait({arriving, waking}, return_when=asyncio.FIRST_COMPLETED)
+            if arriving.done():
+                self._add(arriving.result())
+        finally:
+            arriving.cancel()
+            waking.cancel()
+            self._woken.clear()
+            self.is_awaited = False
+
+    def wake(self) -> None:
+        self._woken.set()
 
     async def aclose(self) -> None:
         self.closed = True
+
+    def _drain(self) -> None:
+        while not self._track.frames.empty():
+            self._add(self._track.frames.get_nowait())
+
+    def _add(self, event: rtc.VideoFrameEvent | None) -> None:
+        if event is None:
+            self.ended = True
+        elif max(event.frame.width, event.frame.height) > END_FRAME_PX:
+            self._newest = event
+            self._received += 1
 
 
 async def until(condition: Any) -> None:

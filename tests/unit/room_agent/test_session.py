@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from livekit import rtc
 from structlog.testing import capture_logs
 
 from room_agent.conversation.manager import ConversationManager
@@ -21,10 +20,10 @@ from room_agent.session import LAST_HEARTBEAT_EVERY_S, LONGEST_BACKOFF_S, TOPIC,
 from tests.support.screens import Desktop
 from tests.unit.room_agent.offline import (
     LIMITS,
+    OfflineNewestFrame,
     OfflinePublication,
     OfflineRoom,
     OfflineRouter,
-    OfflineStream,
     until,
 )
 
@@ -39,7 +38,7 @@ class SessionHarness:
         self.session = RoomSession(self.room.as_room, router.client, max_tracks=2)
         self.slept_s: list[float] = []
         self.wake_ups = asyncio.Semaphore(0)
-        monkeypatch.setattr(rtc, "VideoStream", OfflineStream)
+        monkeypatch.setattr("room_agent.video.sampler.NewestFrame", OfflineNewestFrame)
         monkeypatch.setattr(asyncio, "sleep", self._sleep)
         # The jitter's upper end: waits are exact.
         monkeypatch.setattr(random, "uniform", lambda low, high: high)

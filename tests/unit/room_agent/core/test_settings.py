@@ -109,3 +109,25 @@ def test_the_first_of_several_agent_keys_is_used_and_none_is_shown(monkeypatch: 
     settings = load_settings()
     assert settings.agent_key == "first-key-0123456"
     assert "first-key" not in repr(settings) and "livekit-secret" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("url", "relay", "used"),
+    [
+        ("ws://127.0.0.1:7880", "on", True),
+        ("wss://livekit.example.com", "off", False),
+        ("wss://mine.livekit.cloud", "on", False),
+    ],
+)
+def test_the_signal_relay_can_be_switched_on_and_is_never_used_at_livekit_cloud(
+    url: str, relay: str, used: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIVEKIT_URL", url)
+    monkeypatch.setenv("RAYROOM_SIGNAL_RELAY", relay)
+    assert load_settings().uses_signal_relay == used
+
+
+def test_a_worker_has_no_fixed_number_of_rooms(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings().max_rooms is None
+    monkeypatch.setenv("RAYROOM_MAX_ROOMS", "3")
+    assert load_settings().max_rooms == 3

@@ -24,7 +24,7 @@ from room_agent.video.sampler import SampleClock, TrackPipeline, TrackSampler
 from room_agent.video.uploader import FrameUploader
 from room_agent.video.view_encoder import ViewEncoder
 from tests.support.screens import Desktop, photo
-from tests.unit.room_agent.offline import Clock, OfflineRouter, OfflineStream, OfflineTrack, until
+from tests.unit.room_agent.offline import Clock, OfflineNewestFrame, OfflineRouter, OfflineTrack, until
 
 
 def sampled_times_s(clock: SampleClock, *times_s: float) -> list[float]:
@@ -120,7 +120,7 @@ class SamplerHarness:
         self.rotation = rtc.VideoRotation.VIDEO_ROTATION_0
         self.timestamps_us: deque[int] = deque()
         self._yield = asyncio.sleep
-        monkeypatch.setattr(rtc, "VideoStream", OfflineStream)
+        monkeypatch.setattr("room_agent.video.sampler.NewestFrame", OfflineNewestFrame)
         monkeypatch.setattr(asyncio, "sleep", self._sleep)
 
     def show(self, *pictures: Planes | rtc.VideoFrame | None) -> None:
@@ -172,10 +172,25 @@ async def test_a_sampler_sleeps_until_the_next_sample_is_due_and_closes_its_stre
 
 
 async def test_a_lowered_rate_takes_effect_at_the_next_frame(harness: SamplerHarness) -> None:
-    harness.show(Desktop().planes(), Desktop().planes())
+    harness.show(*[Desktop().planes()] * 4)
     harness.rate.slow_down()
     await harness.run()
-    assert harness.slept_s == [2.0, 2.0]
+    assert harness.counters.frames_seen == 3 and sum(harness.slept_s) == 6.0
+
+
+async def test_a_rate_that_rises_between_two_samples_brings_the_next_one_forward(harness: SamplerHarness) -> None:
+    harness.show(*[Desktop().planes()] * 4)
+    harness.rate.step = 2
+    harness.events.kept.append(lambda _: setattr(harness.rate, "step", 0))
+    await harness.run()
+    assert harness.counters.frames_seen == 4
+
+
+async def test_looks_at_a_still_screen_raise_the_rate(harness: SamplerHarness) -> None:
+    harness.show(*[Desktop().planes()] * 20)
+    harness.rate.step, harness.rate.well = 1, True
+    await harness.run()
+    assert harness.rate.fps == 1.0
 
 
 async def test_an_edit_that_is_drawn_once_is_sent_without_a_further_frame(harness: SamplerHarness) -> None:
@@ -192,7 +207,7 @@ async def test_a_picture_that_is_drawn_once_and_lost_is_sent_again(harness: Samp
     sampling = asyncio.create_task(harness.run())
     await until(lambda: harness.kept)
     # The gate waits for nothing now, so the sampler waits for a frame.
-    await until(lambda: not harness.sampler._arrived.is_set())
+    await until(lambda: harness.track.streams[0].is_awaited)
     harness.sampler.frame_lost()
     await until(lambda: len(harness.kept) == 2)
     harness.track.end()

@@ -12,12 +12,33 @@ from structlog.testing import capture_logs
 from room_agent.core.counters import Counters
 from room_agent.core.models import FrameDescribed, FrameKept, TrackEnded
 from room_agent.core.router_client import RoomLimits
+from room_agent.core.track_settings import TrackSettings, TrackSettingsClient
 from room_agent.video.events import FrameEvents
+from room_agent.video.frame_rate import ALL
 from room_agent.video.tracks import VideoTracks
 from tests.support.screens import Desktop
-from tests.unit.room_agent.offline import LIMITS, OfflinePublication, OfflineRoom, OfflineRouter, OfflineStream, until
+from tests.unit.room_agent.offline import (
+    LIMITS,
+    OfflineNewestFrame,
+    OfflinePublication,
+    OfflineRoom,
+    OfflineRouter,
+    until,
+)
 
 CAMERA = rtc.TrackSource.SOURCE_CAMERA
+
+
+class RecordedTrackSettings(TrackSettingsClient):
+    """Stores the frames that are asked for."""
+
+    def __init__(self) -> None:
+        super().__init__("http://127.0.0.1:9")
+        self.asked: list[TrackSettings] = []
+
+    async def set(self, settings: TrackSettings) -> bool:
+        self.asked.append(settings)
+        return True
 
 
 class TracksHarness:
@@ -26,13 +47,14 @@ class TracksHarness:
     def __init__(self, router: OfflineRouter) -> None:
         self.router = router
         self.room, self.counters, self.events = OfflineRoom(), Counters(), FrameEvents()
+        self.settings = RecordedTrackSettings()
         self.kept: list[FrameKept] = []
         self.described: list[FrameDescribed] = []
         self.ended: list[TrackEnded] = []
         self.events.kept.append(self.kept.append)
         self.events.described.append(self.described.append)
         self.events.track_ended.append(self.ended.append)
-        self.tracks = VideoTracks(self.room.as_room, router.client, self.counters, self.events, max_tracks=2)
+        self.tracks = VideoTracks(self.room.as_room, router.client, self.counters, self.events, 2, self.settings)
         self.ann = self.room.add("ann", "Ann Lee")
 
     def follow(self) -> int:
@@ -47,7 +69,7 @@ class TracksHarness:
 
 @pytest.fixture
 async def harness(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TracksHarness]:
-    monkeypatch.setattr(rtc, "VideoStream", OfflineStream)
+    monkeypatch.setattr("room_agent.video.sampler.NewestFrame", OfflineNewestFrame)
     harness = TracksHarness(OfflineRouter())
     yield harness
     await harness.tracks.aclose()
@@ -152,3 +174,30 @@ async def test_a_share_beside_an_encrypted_one_is_sampled(harness: TracksHarness
     harness.ann.publish(OfflinePublication("TR_e", encryption_type=rtc.EncryptionType.GCM))
     screen = harness.ann.publish(OfflinePublication("TR_s"))
     assert harness.follow() == 1 and screen.subscribed
+
+
+async def test_fewer_frames_are_asked_for_while_a_screen_moves_and_all_of_them_at_its_rest(
+    harness: TracksHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("room_agent.video.tracks.OBSERVE_EVERY_S", 0.01)
+    screen = harness.ann.publish(OfflinePublication("TR_s"))
+    harness.follow()
+
+    def moves() -> bool:
+        harness.show(screen)
+        return bool(harness.settings.asked)
+
+    await until(moves)
+    await until(lambda: len(harness.settings.asked) > 1)
+    assert harness.settings.asked == [
+        TrackSettings(track_sid="TR_s", fps=1),
+        TrackSettings(track_sid="TR_s", fps=ALL, key_frame=True),
+    ]
+
+
+async def test_a_track_that_ended_is_asked_for_nothing(harness: TracksHarness) -> None:
+    screen = harness.ann.publish(OfflinePublication("TR_s"))
+    harness.follow()
+    screen.muted = True
+    harness.follow()
+    await until(lambda: not [task for task in asyncio.all_tasks() if "TR_s" in task.get_name()])

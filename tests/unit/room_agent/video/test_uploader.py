@@ -189,3 +189,17 @@ async def test_a_frame_is_sent_where_the_earlier_one_was_not_described(harness: 
         harness.uploader.offer(replace(frame(number), key=number, same_as=1))
         await until(lambda number=number: len(harness.described) == number - 1)
     assert harness.sent[-1] == "2" and [event.reused for event in harness.described] == [False, True]
+
+
+@pytest.mark.parametrize(("status", "retry_after_s", "fps"), [(502, None, 1.0), (503, "0", 0.5), (429, "0", 0.5)])
+async def test_an_outage_is_forgotten_at_the_first_answer_and_an_overload_is_not(
+    harness: UploaderHarness, status: int, retry_after_s: str | None, fps: float
+) -> None:
+    harness.router.frame_statuses.append(status)
+    harness.router.retry_after_s = retry_after_s
+    harness.uploader.offer(frame(1))
+    await until(lambda: harness.lost)
+    assert harness.rate.fps == 0.5
+    harness.uploader.offer(frame(2))
+    await until(lambda: harness.described)
+    assert harness.rate.fps == fps
