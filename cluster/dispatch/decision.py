@@ -28,8 +28,8 @@ from routing.rooms import check_metadata
 
 LOOK_AGAIN_S = 1.0
 """The pause between looks at a room that waits for an agent."""
-UNASSIGNED_S = 6.0
-"""A dispatch without a job by then found no worker: the SFU offers a job once, and lists it within 5 s."""
+UNASSIGNED_S = 8.0
+"""A dispatch without a job by then found no worker: the SFU offers a job once, for 7.5 s, and lists it within 5 s."""
 START_TIMEOUT_S = 20.0
 """An agent joins 0.4 to 3.8 s after its dispatch, later on a busy machine."""
 REPORTED_START_TIMEOUT_S = 60.0
