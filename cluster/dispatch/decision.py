@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from cluster.dispatch.models import (
     CreateDispatch,
-    Decision,
+    RoomDecision,
     DeleteDispatch,
     DispatchedJob,
     JobLiveness,
@@ -46,7 +46,7 @@ LONGEST_BACKOFF_S = 10.0
 Liveness = Callable[[str], JobLiveness]
 
 
-def decide(room: RoomSnapshot, memory: RoomMemory, liveness: Liveness, now_s: float) -> Decision:
+def decide(room: RoomSnapshot, memory: RoomMemory, liveness: Liveness, now_s: float) -> RoomDecision:
     """Return the steps that give a room with people exactly one agent. `liveness` maps an agent's identity."""
     return _Assessment.of(room, memory, liveness, now_s).decision()
 
@@ -71,7 +71,7 @@ class _Assessment:
         memory = _remember(room, before, bool(living), now_s)
         return cls(room, memory, before, liveness, now_s, living, dead)
 
-    def decision(self) -> Decision:
+    def decision(self) -> RoomDecision:
         steps: list[Step] = [RemoveAgent(identity=agent.identity, reason="job ended") for agent in self.dead]
         rivals = self._rivals()
         steps += [RemoveAgent(identity=agent.identity, reason="second agent") for agent in rivals if self._stays(agent)]
@@ -85,7 +85,7 @@ class _Assessment:
         if creation is not None:
             steps.append(creation)
         again = waits or bool(rivals) or bool(self.dead)
-        return Decision(
+        return RoomDecision(
             steps=tuple(steps),
             memory=memory,
             look_again_s=self.now_s + LOOK_AGAIN_S if again else None,

@@ -103,7 +103,7 @@ Step = CreateDispatch | DeleteDispatch | RemoveAgent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class RoomDecision:
     """The steps for a room, in their order, and its memory after them."""
 
     steps: tuple[Step, ...]

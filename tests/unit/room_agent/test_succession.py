@@ -29,7 +29,7 @@ def participant(
 
 @dataclass
 class FakeRoom:
-    """A room whose participants a test moves; `tell` reports an event to those who registered for it."""
+    """A room with participants that a test adds; `add` reports them to the registered handler."""
 
     local_participant: Any
     remote_participants: dict[str, Any] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""A room with people gets exactly one agent, whatever happens to agents, dispatches and workers."""
+"""A room with people gets exactly one agent, through all faults of agents, dispatches and workers."""
 
 from __future__ import annotations
 
