@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 
 from cluster.dispatch.models import (
     CreateDispatch,
-    RoomDecision,
     DeleteDispatch,
     DispatchedJob,
     JobLiveness,
     RemoveAgent,
+    RoomDecision,
     RoomDispatch,
     RoomMemory,
     RoomSnapshot,

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from cluster.dispatch.decision import decide
 from cluster.dispatch.models import (
     CreateDispatch,
-    RoomDecision,
     DeleteDispatch,
     DispatchedJob,
     JobLiveness,
     RemoveAgent,
+    RoomDecision,
     RoomDispatch,
     RoomMemory,
     RoomSnapshot,
