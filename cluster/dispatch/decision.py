@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 
 from cluster.dispatch.models import (
     CreateDispatch,
-    Decision,
     DeleteDispatch,
     DispatchedJob,
     JobLiveness,
     RemoveAgent,
+    RoomDecision,
     RoomDispatch,
     RoomMemory,
     RoomSnapshot,
@@ -28,8 +28,8 @@ from routing.rooms import check_metadata
 
 LOOK_AGAIN_S = 1.0
 """The pause between looks at a room that waits for an agent."""
-UNASSIGNED_S = 6.0
-"""A dispatch without a job by then found no worker: the SFU offers a job once, and lists it within 5 s."""
+UNASSIGNED_S = 8.0
+"""A dispatch without a job by then found no worker: the SFU offers a job once, for 7.5 s, and lists it within 5 s."""
 START_TIMEOUT_S = 20.0
 """An agent joins 0.4 to 3.8 s after its dispatch, later on a busy machine."""
 REPORTED_START_TIMEOUT_S = 60.0
@@ -39,14 +39,14 @@ REJOIN_S = 2.0
 RIVAL_GRACE_S = 3.0
 """The younger of two agents leaves by itself within this time, or it is removed."""
 STABLE_S = 30.0
-"""An agent that stayed so long starts the retries anew."""
+"""An agent that leaves before may have crashed, and would crash again."""
 FIRST_BACKOFF_S = 1.0
 LONGEST_BACKOFF_S = 10.0
 
 Liveness = Callable[[str], JobLiveness]
 
 
-def decide(room: RoomSnapshot, memory: RoomMemory, liveness: Liveness, now_s: float) -> Decision:
+def decide(room: RoomSnapshot, memory: RoomMemory, liveness: Liveness, now_s: float) -> RoomDecision:
     """Return the steps that give a room with people exactly one agent. `liveness` maps an agent's identity."""
     return _Assessment.of(room, memory, liveness, now_s).decision()
 
@@ -71,7 +71,7 @@ class _Assessment:
         memory = _remember(room, before, bool(living), now_s)
         return cls(room, memory, before, liveness, now_s, living, dead)
 
-    def decision(self) -> Decision:
+    def decision(self) -> RoomDecision:
         steps: list[Step] = [RemoveAgent(identity=agent.identity, reason="job ended") for agent in self.dead]
         rivals = self._rivals()
         steps += [RemoveAgent(identity=agent.identity, reason="second agent") for agent in rivals if self._stays(agent)]
@@ -85,7 +85,7 @@ class _Assessment:
         if creation is not None:
             steps.append(creation)
         again = waits or bool(rivals) or bool(self.dead)
-        return Decision(
+        return RoomDecision(
             steps=tuple(steps),
             memory=memory,
             look_again_s=self.now_s + LOOK_AGAIN_S if again else None,
@@ -195,13 +195,23 @@ def _remember(room: RoomSnapshot, before: RoomMemory, attended: bool, now_s: flo
     first_seen_s = {name: before.first_seen_s.get(name, now_s) for name in listed}
     served = {dispatch.id for dispatch in room.dispatches if _has_agent(dispatch, room.agents)}
     memory = replace(before, first_seen_s=first_seen_s, served=(before.served | served) & dispatches)
-    if not attended:
-        since_s = now_s if before.unattended_since_s is None else before.unattended_since_s
-        return replace(memory, unattended_since_s=since_s if room.people else None, attended_since_s=None)
-    since_s = now_s if before.attended_since_s is None else before.attended_since_s
-    if now_s - since_s >= STABLE_S:
-        memory = replace(memory, attempts=0, retry_at_s=0.0)
-    return replace(memory, unattended_since_s=None, attended_since_s=since_s)
+    return _attended(memory, now_s) if attended else _unattended(memory, room.people > 0, now_s)
+
+
+def _attended(memory: RoomMemory, now_s: float) -> RoomMemory:
+    since_s = now_s if memory.attended_since_s is None else memory.attended_since_s
+    crashes = memory.crashes if now_s - since_s < STABLE_S else 0
+    return replace(memory, unattended_since_s=None, attended_since_s=since_s, attempts=0, crashes=crashes)
+
+
+def _unattended(memory: RoomMemory, has_people: bool, now_s: float) -> RoomMemory:
+    """Return the memory of a room without an agent. The first lost agent is replaced at once, the next ones later."""
+    if memory.attended_since_s is not None:
+        crashes = memory.crashes + 1 if now_s - memory.attended_since_s < STABLE_S else 1
+        pause_s = backoff_s(crashes - 1, FIRST_BACKOFF_S, LONGEST_BACKOFF_S) if crashes > 1 else 0.0
+        memory = replace(memory, attended_since_s=None, crashes=crashes, retry_at_s=now_s + pause_s)
+    since_s = now_s if memory.unattended_since_s is None else memory.unattended_since_s
+    return replace(memory, unattended_since_s=since_s if has_people else None)
 
 
 def _has_agent(dispatch: RoomDispatch, agents: Iterable[PresentAgent]) -> bool:

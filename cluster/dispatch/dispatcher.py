@@ -36,7 +36,7 @@ CLOSE_TIMEOUT_S = 6.0
 log = structlog.get_logger()
 
 
-class Rooms(Protocol):
+class WatchedRooms(Protocol):
     """The rooms of a LiveKit cluster."""
 
     async def list_rooms(self) -> dict[str, ListedRoom]: ...
@@ -53,7 +53,9 @@ class Dispatcher:
     do no harm.
     """
 
-    def __init__(self, rooms: Rooms, metrics: DispatchMetrics, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, rooms: WatchedRooms, metrics: DispatchMetrics, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._rooms = rooms
         self._metrics = metrics
         self._clock = clock

@@ -68,7 +68,9 @@ class RoomMemory:
     unattended_since_s: float | None = None
     attended_since_s: float | None = None
     attempts: int = 0
-    """The dispatches created since an agent last stayed for a while."""
+    """The dispatches created since an agent was last present."""
+    crashes: int = 0
+    """The agents in a row that left soon after they had joined."""
     retry_at_s: float = 0.0
 
 
@@ -101,7 +103,7 @@ Step = CreateDispatch | DeleteDispatch | RemoveAgent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class RoomDecision:
     """The steps for a room, in their order, and its memory after them."""
 
     steps: tuple[Step, ...]

@@ -36,7 +36,8 @@ class Signatures:
 
     def check_worker(self, token: str) -> None:
         """Raise Forbidden for a token without the grant of a worker, such as that of a participant."""
-        if not self._claims(token).video.agent:
+        video = self._claims(token).video
+        if video is None or not video.agent:
             raise Forbidden("The token has no grant of a worker.")
 
     def _claims(self, token: str) -> api.access_token.Claims:

@@ -10,7 +10,7 @@ from cluster.dispatch.models import JobLiveness
 from room_agent.core.worker_heartbeat import WorkerHeartbeat
 
 RECONNECT_S = 1.5
-"""A worker whose connection broke connects again within half a second, unless it is dead."""
+"""A living worker connects again half a second after its connection broke."""
 SILENT_S = 10.0
 """A worker sends a heartbeat a second. A busy host is late; after this silence on an open connection it is dead."""
 STALLED_S = 1.5

@@ -12,7 +12,7 @@ import pytest
 from cluster.lab.stack.processes import Processes
 from room_agent.worker import REGISTERED
 from tests.acceptance.test_voice_job import room_job
-from tests.support.dispatch import list_dispatches, running_dispatch
+from tests.support.dispatch import running_dispatch
 from tests.support.livekit_server import LiveKit
 from tests.support.screen_share_participant import joined_with_screen
 from tests.support.scripted_router import ScriptedRouter
@@ -44,7 +44,8 @@ async def test_a_room_is_watched_again_after_a_kill_and_during_a_roll_out(liveki
         await eventually(lambda: "Bearer token-1" in router.tokens, 120.0)
         room_job(old.pid, router.port).kill()
         await eventually(lambda: "Bearer token-2" in router.tokens, 60.0)
-        assert len(ann.agents()) == 1 and router.closed == 0
+        await eventually(lambda: len(ann.agents()) == 1, 60.0)
+        assert router.closed == 0
 
         await processes.start("new", COMMAND, environment)
         await eventually(lambda: processes.has_logged("new", REGISTERED), 120.0)
@@ -54,4 +55,4 @@ async def test_a_room_is_watched_again_after_a_kill_and_during_a_roll_out(liveki
         async with asyncio.timeout(60.0):
             assert await old.wait() == 0
         assert processes.has_logged("old", "successor watches")
-        assert router.opened == 3 and len(await list_dispatches(livekit, ROOM)) == 1
+        assert router.opened == 3

@@ -19,15 +19,17 @@ AGENT = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
 STANDARD = rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD
 
 
-def participant(identity: str, joined_s: float, kind: int = AGENT, name: str = "rayroom", **attributes: str) -> Any:
+def participant(
+    identity: str, joined_s: float, kind: int = AGENT, name: str = "rayroom", replaces: str | None = None
+) -> Any:
     joined_at = dt.datetime.fromtimestamp(joined_s, dt.UTC)
-    everything = {AGENT_NAME_ATTRIBUTE: name} | attributes
+    everything = {AGENT_NAME_ATTRIBUTE: name} | ({} if replaces is None else {REPLACES_ATTRIBUTE: replaces})
     return SimpleNamespace(identity=identity, kind=kind, joined_at=joined_at, attributes=everything)
 
 
 @dataclass
 class FakeRoom:
-    """A room whose participants a test moves; `tell` reports an event to those who registered for it."""
+    """A room with participants that a test adds; `add` reports them to the registered handler."""
 
     local_participant: Any
     remote_participants: dict[str, Any] = field(default_factory=dict)
@@ -71,7 +73,7 @@ def test_people_other_products_and_younger_agents_move_nobody(other: Any) -> Non
 def test_a_predecessor_leaves_when_its_successor_says_that_it_watches() -> None:
     room = FakeRoom(participant("old", 1.0))
     stays, reasons = started(room)
-    successor = participant("new", 2.0, **{REPLACES_ATTRIBUTE: "old"})
+    successor = participant("new", 2.0, replaces="old")
     room.add(successor)
     assert stays and reasons == []
     successor.attributes[WATCHING_ATTRIBUTE] = "1"
@@ -85,7 +87,7 @@ async def test_a_successor_announces_that_it_watches_once_it_does() -> None:
     async def set_attributes(attributes: dict[str, str]) -> None:
         sent.append(attributes)
 
-    own = participant("new", 2.0, **{REPLACES_ATTRIBUTE: "old"})
+    own = participant("new", 2.0, replaces="old")
     own.set_attributes = set_attributes
     watches = asyncio.Event()
     announcing = asyncio.create_task(announce_watching(cast(rtc.Room, FakeRoom(own)), watches.is_set))

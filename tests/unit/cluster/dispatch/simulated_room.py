@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from cluster.dispatch.decision import decide
 from cluster.dispatch.models import (
     CreateDispatch,
-    Decision,
     DeleteDispatch,
     DispatchedJob,
     JobLiveness,
     RemoveAgent,
+    RoomDecision,
     RoomDispatch,
     RoomMemory,
     RoomSnapshot,
@@ -33,7 +33,7 @@ class SimulatedRoom:
     liveness: dict[str, JobLiveness] = field(default_factory=dict)
     memory: RoomMemory = field(default_factory=RoomMemory)
     created: int = 0
-    last: Decision | None = None
+    last: RoomDecision | None = None
 
     def look(self, after_s: float = 0.0) -> list[str]:
         """Look after `after_s` seconds, carry out the steps, and return their kinds."""

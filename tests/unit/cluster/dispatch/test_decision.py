@@ -1,4 +1,4 @@
-"""A room with people gets exactly one agent, whatever happens to agents, dispatches and workers."""
+"""A room with people gets exactly one agent, through all faults of agents, dispatches and workers."""
 
 from __future__ import annotations
 
@@ -116,7 +116,18 @@ def test_an_agent_that_dies_right_after_joining_is_replaced_with_growing_pauses(
     room.join("rayroom-stable")
     room.look(0.1)
     room.look(STABLE_S)
-    assert room.memory.attempts == 0
+    assert room.memory.crashes == 0
+
+
+def test_an_agent_killed_right_after_a_long_wait_for_a_worker_is_replaced_at_once() -> None:
+    room = SimulatedRoom()
+    while room.memory.attempts < 6:
+        room.look(1.0)
+    identity = room.assign()
+    room.join(identity)
+    room.look(0.1)
+    room.leave(identity)
+    assert room.look(0.1) == ["delete", "create"]
 
 
 def test_a_refused_job_does_not_hold_the_room_back() -> None:
