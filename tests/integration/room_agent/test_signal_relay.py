@@ -138,7 +138,7 @@ async def test_settings_are_sent_on_the_connection_that_subscribed_the_track(
         assert list((await server.next_request()).subscription.track_sids) == ["TR_a", "TR_b"]
         assert await client.set(TrackSettings(track_sid="TR_b", fps=1))
         settings = (await server.next_request()).track_setting
-        assert settings == UpdateTrackSettings(track_sids=["TR_b"], quality=2, fps=1)
+        assert settings == UpdateTrackSettings(track_sids=["TR_b"], quality="HIGH", fps=1)
         assert await client.set(TrackSettings(track_sid="TR_a", fps=120, key_frame=True))
         assert [(await server.next_request()).track_setting.disabled for _ in range(2)] == [True, False]
         assert not await client.set(TrackSettings(track_sid="TR_unknown", fps=1))
