@@ -73,7 +73,7 @@ class EventStream(StreamingResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the events until they end or the client leaves.
 
-        Starlette's own way to do both takes a task group of anyio, at a seventh of the router's CPU time for a stream.
+        Starlette's own way to do both starts a task group of anyio for each stream.
         """
         sending = asyncio.ensure_future(self.stream_response(send))
         leaving = asyncio.ensure_future(self.listen_for_disconnect(receive))
