@@ -228,10 +228,10 @@ async def test_tokens_reach_the_client_as_the_vendor_sends_them(router: LiveRout
     assert request.answered_at_s is not None and request.ended_at_s is not None
     answer_s = request.ended_at_s - request.answered_at_s
     assert answer_s > 1.0 and len(arrival_times_s) > 20
-    assert (
-        arrival_times_s[0] - request.answered_at_s < 0.2 and arrival_times_s[-1] - arrival_times_s[0] > 0.8 * answer_s
-    )
-    assert median(second - first for first, second in pairwise(arrival_times_s)) < 0.1
+    # Shares of the vendor's own time, which grows with the machine's load too.
+    assert arrival_times_s[0] - request.answered_at_s < 0.2 * answer_s
+    assert arrival_times_s[-1] - arrival_times_s[0] > 0.7 * answer_s
+    assert median(second - first for first, second in pairwise(arrival_times_s)) < 0.05 * answer_s
 
 
 @dataclass(frozen=True, slots=True)

@@ -216,7 +216,7 @@ def agent_turn(text: str, *, jpeg: bytes | None = None, passages: tuple[Passage,
     memory.add("TR_1", "The screen shows 111, Plans.", 0.0, shared_by="Ann")
     memory.add("TR_1", "The screen shows 222, Review.", 60.0, shared_by="Ann")
     question = PromptQuestion(text=text, asker="Bob", now_s=70.0, memory=memory, passages=passages, frame_jpeg=jpeg)
-    turn = compose(question, KEY, 4_000, agent_name="Rayroom")
+    turn = compose(question, KEY, 6_000, agent_name="Rayroom")
     images = (turn.image_jpeg,) if turn.image_jpeg else ()
     texts = ("system", turn.instructions), ("system", turn.key_note), ("user", turn.context)
     return [
@@ -236,12 +236,19 @@ def test_the_answerer_reads_the_picture_the_current_slide_or_the_one_before_it()
     assert answerer.answer(agent_turn(QUESTIONS[1], jpeg=slide(drawn))) == "The slide before this one showed 111."
 
 
+def test_the_answerer_finds_the_question_in_a_message_that_holds_several() -> None:
+    system, _, context, question = agent_turn(QUESTIONS[0])
+    before = RequestMessage("user", ("What was the slide before this one?",))
+    merged = RequestMessage("user", (*before.parts, *context.parts, *question.parts))
+    assert RuleAnswerer(ocr().describe).answer([system, merged]) == "The number on the slide is 222."
+
+
 @pytest.mark.parametrize("number", ["00417", "73.25", "1,234,567", "1'250", "12 345 678", "7"])
 def test_a_number_is_taken_whole_from_the_description_of_a_screen(number: str) -> None:
     memory = ScreenMemory()
     memory.add("TR_1", f"Q3 revenue {number} dollars", 0.0)
     question = PromptQuestion(text=QUESTIONS[0], asker="Ann", now_s=1.0, memory=memory)
-    turns = compose(question, "5d0c3a91e27b", 4_000, agent_name="rayroom")
+    turns = compose(question, "5d0c3a91e27b", 6_000, agent_name="rayroom")
     answer = RuleAnswerer(ocr().describe).answer(
         [RequestMessage("user", (turns.context,)), RequestMessage("user", (turns.question,))]
     )

@@ -50,11 +50,13 @@ class RuleAnswerer:
         question = turns[-1]
         if len(turns) == 1 and question.images and "?" not in question.text:
             return self._describe(question.images[-1])
-        quotations = [quotation for turn in turns[:-1] for quotation in _quotations(turn)]
-        words = _words(question.text)
+        quotations = [quotation for turn in turns for quotation in _quotations(turn)]
+        # Gemini's messages hold what others send as several, and the question is their last part.
+        text = next((part for part in reversed(question.parts) if isinstance(part, str)), "")
+        words = _words(text)
         if words & _SCREEN_WORDS:
             return self._of_screen(words, question, quotations)
-        return _sentence(words, quotations) or f"I find nothing about {_subject(question.text)}."
+        return _sentence(words, quotations) or f"I find nothing about {_subject(text)}."
 
     def _of_screen(self, words: set[str], question: RequestMessage, quotations: Sequence[_Quotation]) -> str:
         shown = [match for quotation in quotations for line in quotation.lines if (match := _SHOWN.match(line))]
