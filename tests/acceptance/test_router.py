@@ -277,7 +277,8 @@ async def test_a_disconnect_of_the_client_cancels_the_vendors_request_at_once(
         for _ in range(5):
             router.emulator.journal.clear()
             delays_s.append(await disconnect.run(router, http))
-    assert median(delays_s) < 0.2
+    # Far below the four seconds and more for which the answer would go on.
+    assert median(delays_s) < 1.0
 
 
 async def settled_windows(router: LiveRouter) -> list[dict[str, Any]]:

@@ -46,6 +46,9 @@ from tests.integration.providers.connected_adapters import (
     wait_until,
 )
 
+AT_ONCE_S = 2.0
+"""Far below the five seconds for which the vendor would still be silent, also on a busy machine."""
+
 
 @pytest.fixture
 async def adapters(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ConnectedAdapters]:
@@ -259,7 +262,7 @@ async def test_a_cancelled_answer_leaves_the_vendor_at_once(vendor: str, adapter
     await wait_until(lambda: len(adapters.emulator.journal) == 1)
     left_at_s = time.time()
     sending.cancel()
-    assert await disconnect_noticed_at_s(adapters) - left_at_s < 0.2
+    assert await disconnect_noticed_at_s(adapters) - left_at_s < AT_ONCE_S
     with pytest.raises(asyncio.CancelledError):
         await sending
 
@@ -275,4 +278,4 @@ async def test_a_stream_that_is_left_is_left_at_once(moment: str, vendor: str, a
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(collect(deltas), 0.05)
     await deltas.aclose()
-    assert await disconnect_noticed_at_s(adapters) - left_at_s < 0.2
+    assert await disconnect_noticed_at_s(adapters) - left_at_s < AT_ONCE_S
