@@ -50,9 +50,12 @@ LANES: tuple[tuple[Step, ...], ...] = (
     (
         ("pytest", *ONCE_MORE, *LIVE),
         ("pytest", *ONCE_MORE, "tests/acceptance", *_but((*SIMULATED, *LIVE))),
-        ("pytest", *COMMANDS),
     ),
-    (("pytest", "-m", "not matrix", "tests/integration", *_but(COMMANDS)), ("mypy",)),
+    (
+        ("pytest", "-m", "not matrix", "tests/integration", *_but(COMMANDS)),
+        ("pytest", *COMMANDS),
+        ("mypy",),
+    ),
 )
 
 
