@@ -14,9 +14,6 @@ LIGHT_DEFAULTS = {
     # seconds, and decides the same up to 0.4 s later.
     "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
     "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "1000",
-    # The router's replicas count the HTTP requests for Serve's metrics and export the sums. Otherwise HAProxy sends a
-    # line for each request to a process that parses it.
-    "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
 }
 """Settings with which Serve does less beside the requests. Values in the environment take precedence."""
 
