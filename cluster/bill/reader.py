@@ -66,7 +66,7 @@ def span_s(query: BillQuery, zone: str) -> tuple[float, float]:
 
 
 def read_deleted_nanousd(journal: Path, query: BillQuery) -> int:
-    """Return the costs of the query's whole UTC days whose events are kept no more: their month files are gone."""
+    """Return the costs of the query's whole UTC days of which the month files, and so the events, were deleted."""
     booked = read_day_costs(journal, query.tenant_id)
     since_s, until_s = span_s(query, time_zone(journal, query))
     days = {day: cost for day, cost in booked.items() if -(-since_s // DAY_S) <= day < until_s // DAY_S}

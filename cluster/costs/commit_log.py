@@ -120,7 +120,7 @@ class CommitLog:
         self._save_coverage()
 
     def _save_coverage(self) -> None:
-        """Write what a restarted aggregator may rely on. A failed write is repeated at the next tick of `expire`."""
+        """Save the list of replicas for a restarted aggregator; the next tick of `expire` repeats a failed write."""
         saved = self._coverage.saved()
         if saved != self._saved_coverage and not self._closing:
             self._saved_coverage = saved

@@ -2,7 +2,7 @@
 
 The interface of the other parts of the bill, all on the journal's thread and inside `transaction()` unless stated:
 
-- `preload(entries)`: reads what a batch will look up, in two statements. Nothing but speed depends on it.
+- `preload(entries)`: reads the events of a batch in two statements, for speed alone.
 - `add_intent(intent, arrived_at_s, expires_at_s)`: False for a resend. `remove_intent` undoes it before the commit.
 - `settle(settlement, knowledge, booked_at_s)`: settles an open event; replaces the figures of an unsealed one whose
   knowledge is less; adds a signed correction event for a sealed one whose knowledge is less; else returns None.
@@ -133,7 +133,7 @@ class Journal:
         return True
 
     def preload(self, entries: Iterable[Entry]) -> None:
-        """Read what a batch of entries will look up, by two statements instead of two for each entry."""
+        """Read the events of a batch of entries by two statements, instead of two for each entry."""
         opening = [entry.event_id for entry in entries if isinstance(entry, Intent)]
         self._open.load(entry.event_id for entry in entries)
         if opening:

@@ -81,7 +81,7 @@ class Ledger:
     thresholds: Sequence[float] = ()
     """The shares of a budget that raise an alert, of tenants without their own."""
     changed: set[AccountKey] = field(default_factory=set)
-    """The accounts whose spend or calendar changed since they were last written. Reservations are not written: the
+    """The accounts with a new spend or calendar since they were last written. Reservations are not written: the
     open events hold them."""
     alerts: list[BudgetAlert] = field(default_factory=list)
     """Those raised since they were last written; the table keeps each once."""

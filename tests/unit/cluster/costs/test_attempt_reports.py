@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 from cluster.costs.call_records import WATCH_S
@@ -15,24 +12,6 @@ from routing.models import Outcome, Usage
 from tests.support.cost_entries import call_record, intent, month_spending, settlement, spent_by_tenant
 from tests.support.manual_clock import ManualClock
 from tests.unit.cluster.costs.witnessed_attempts import GRACE_S, expire, open_attempt, run_until
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock(100.0)
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Journal:
-    return Journal(tmp_path / "journal.db")
-
-
-@pytest.fixture
-async def commit_log(journal: Journal, clock: ManualClock) -> AsyncIterator[CommitLog]:
-    commit_log = CommitLog(journal, clock, outbox_grace_s=GRACE_S)
-    await run_until(commit_log, clock, 100.0 + GRACE_S)
-    yield commit_log
-    await commit_log.aclose()
 
 
 async def test_an_expired_intent_with_an_ended_call_is_settled_at_the_replicas_figures(

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 from cluster.costs.call_records import WATCH_S
@@ -14,24 +11,6 @@ from routing.models import Outcome
 from tests.support.cost_entries import call_record, intent, settlement
 from tests.support.manual_clock import ManualClock
 from tests.unit.cluster.costs.witnessed_attempts import GRACE_S, LIFETIME_S, expire, open_attempt, run_until
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock(100.0)
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Journal:
-    return Journal(tmp_path / "journal.db")
-
-
-@pytest.fixture
-async def commit_log(journal: Journal, clock: ManualClock) -> AsyncIterator[CommitLog]:
-    commit_log = CommitLog(journal, clock, outbox_grace_s=GRACE_S)
-    await run_until(commit_log, clock, 100.0 + GRACE_S)
-    yield commit_log
-    await commit_log.aclose()
 
 
 async def test_an_attempt_without_a_call_record_never_left_and_is_free(
