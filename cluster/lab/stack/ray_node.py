@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from cluster.config.serve_env import FAST_PATH, LIGHT_DEFAULTS, isolated_ray, own_haproxy
+from cluster.config.serve_env import FAST_PATH, SERVE_DEFAULTS, isolated_ray, own_haproxy
 from cluster.config.settings import IMPORT_PATH
 from cluster.lab.stack.ports import free_block, free_ports
 
@@ -33,7 +33,7 @@ def ray_environment(temp: Path) -> dict[str, str]:
         "ingress_grpc": free_block(200).start,
     }
     python = {"RAY_DISABLE_IMPORT_WARNING": "1", "PYTHONUNBUFFERED": "1"}
-    return {**FAST_PATH, **own_haproxy(), **LIGHT_DEFAULTS, **isolated_ray(temp, ports), **python}
+    return {**FAST_PATH, **own_haproxy(), **SERVE_DEFAULTS, **isolated_ray(temp, ports), **python}
 
 
 def start_command(temp: Path, port: int, cpus: int, metrics_port: int | None) -> list[str]:
