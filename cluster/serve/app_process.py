@@ -97,6 +97,8 @@ class AppProcess:
             log.info("new requests refused", open_requests=haproxy.open_requests())
             while haproxy.open_requests() and self._clock() < deadline_s:
                 time.sleep(POLL_S)
+                # Serve may have started another HAProxy for a replica that came or went.
+                haproxy.refuse_requests()
         except OSError as error:
             # The replicas wait for their requests all the same; those of the last second may be cut.
             log.warning("HAProxy not reached", error=error.strerror or type(error).__name__)
