@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from typing import Annotated
 
 import typer
 
@@ -12,16 +13,32 @@ from cluster.cli import bill, laboratory, product
 from cluster.cli.requirements import missing_extra
 from routing.errors import RayroomError
 from routing.process import configure_logs
+from routing.version import VERSION
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="AI participants for LiveKit rooms, served by Ray.",
 )
 config_app = typer.Typer(no_args_is_help=True, help="Look at a configuration before it runs.")
 app.add_typer(config_app, name="config")
 app.add_typer(bill.app, name="bill")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"rayroom {VERSION}")
+        raise typer.Exit()
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """AI participants for LiveKit rooms, served by Ray."""
+
 
 app.command()(product.serve)
 app.command()(product.dispatch)

@@ -17,10 +17,15 @@ from ray.serve.schema import ServeDeploySchema
 from cluster.config.grace import longest_answer_s
 from cluster.config.settings import AppSettings
 from cluster.serve.app_process import AppProcess
+from cluster.serve.readiness import wait_until_ready
 from cluster.serve.start_checks import API_PORT, check_ports, check_start
 
 STARTED = "app started"
 STOPPED = "app stopped"
+RAY_ADDRESS = "RAY_ADDRESS"
+"""The variable with the address of a running cluster; without it this process starts a Ray of its own."""
+LOOPBACK = "127.0.0.1"
+ALL_INTERFACES = ("0.0.0.0", "::")
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 log = structlog.get_logger()
@@ -41,8 +46,12 @@ def run_app(file: Path, settings: AppSettings) -> None:
     _stop_on_signals(stop)
     try:
         app.deploy()
+        host = config.http_options.host or LOOPBACK
+        if not os.environ.get(RAY_ADDRESS):
+            address = LOOPBACK if host in ALL_INTERFACES else host
+            wait_until_ready(f"http://{address}:{config.http_options.port}/readyz", stop)
         if not stop.is_set():
-            log.info(STARTED, host=config.http_options.host, port=config.http_options.port)
+            log.info(STARTED, host=host, port=config.http_options.port)
         stop.wait()
         app.drain(longest_answer_s(settings))
     finally:
@@ -51,16 +60,16 @@ def run_app(file: Path, settings: AppSettings) -> None:
 
 
 def _check(config: ServeDeploySchema, settings: AppSettings) -> None:
-    if os.environ.get("RAY_ADDRESS"):
+    if os.environ.get(RAY_ADDRESS):
         # The running cluster has the ports and the journal, on its own machines.
         return
     check_start(settings)
-    check_ports(config.http_options.host or "127.0.0.1", {API_PORT: config.http_options.port})
+    check_ports(config.http_options.host or LOOPBACK, {API_PORT: config.http_options.port})
     pages = {
         "RAY_SERVE_HAPROXY_STATS_PORT": RAY_SERVE_HAPROXY_STATS_PORT,
         "RAY_SERVE_HAPROXY_METRICS_PORT": RAY_SERVE_HAPROXY_METRICS_PORT,
     }
-    check_ports("127.0.0.1", pages)
+    check_ports(LOOPBACK, pages)
 
 
 def _stop_on_signals(stop: threading.Event) -> None:

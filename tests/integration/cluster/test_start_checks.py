@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import yaml
 
 from cluster.config.settings import AppSettings, parse_settings
 from cluster.costs.journal import Journal
+from cluster.serve.app_process import DeployFailed
+from cluster.serve.readiness import wait_until_ready
 from cluster.serve.start_checks import API_PORT, check_ports, check_start, check_writable
 from routing.errors import ConfigurationError
 
@@ -92,3 +95,22 @@ def test_the_command_exits_with_2_and_the_reason(tmp_path: Path) -> None:
     ended = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert ended.returncode == 2
     assert "RAYROOM_BACKEND_KEY" in ended.stderr and "Traceback" not in ended.stderr
+
+
+def test_an_app_that_does_not_get_ready_is_reported_with_its_last_answer() -> None:
+    times = iter([0.0, 1.0, 121.0])
+    with pytest.raises(DeployFailed, match=r"http://127\.0\.0\.1:9/readyz is not ready after 120 s: .*refused"):
+        wait_until_ready("http://127.0.0.1:9/readyz", _Flag(), 120.0, lambda: next(times))
+
+
+def test_a_signal_ends_the_wait_for_an_app_that_is_not_ready() -> None:
+    stop = threading.Event()
+    stop.set()
+    wait_until_ready("http://127.0.0.1:9/readyz", stop)
+
+
+class _Flag(threading.Event):
+    """An event whose waits take no time."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return self.is_set()
