@@ -45,6 +45,9 @@ packaging: $(STAMP) ## Replay the Dockerfile, build and run the release, and che
 compose-check: $(STAMP) ## Check compose.yaml by the schema of the Compose specification
 	$(RUN)/pytest tests/unit/deploy/test_compose.py tests/packaging/test_compose.py
 
+reference: $(STAMP) ## Write docs/reference.md anew
+	@$(RUN)/rayroom reference > docs/reference.new && mv docs/reference.new docs/reference.md
+
 serve: $(STAMP) ## Serve serve_config.yaml with Ray's fast path
 	@$(RUN)/rayroom serve
 

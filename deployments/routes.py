@@ -33,8 +33,8 @@ from deployments.gateway.frame_prompt import frame_of_body, frame_of_jpeg
 from deployments.gateway.service import Gateway
 from deployments.openai_routes import add_chat, add_embeddings, add_models, add_responses
 from deployments.room_access import room_token, with_rate
+from routing import VERSION
 from routing.errors import NotAJpeg
-from routing.version import VERSION
 
 MAX_FRAME_BYTES = 2 * 1024 * 1024
 

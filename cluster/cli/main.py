@@ -11,9 +11,9 @@ import typer
 from cluster.check.terminal import labelled
 from cluster.cli import bill, laboratory, product
 from cluster.cli.requirements import missing_extra
+from routing import VERSION
 from routing.errors import RayroomError
 from routing.process import configure_logs
-from routing.version import VERSION
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -50,6 +50,7 @@ app.command()(laboratory.load)
 app.command("route-eval")(product.route_eval)
 app.command("frame-eval")(product.frame_eval)
 app.command()(product.models)
+app.command()(product.reference)
 app.command()(product.parked)
 app.command()(product.restore)
 app.command()(product.reconcile)

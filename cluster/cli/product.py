@@ -140,6 +140,13 @@ def models(
     show(catalogue, dt.datetime.now(dt.UTC).date(), console, as_json)
 
 
+def reference(context: typer.Context) -> None:
+    """Print docs/reference.md: every command, setting, environment variable and route."""
+    from cluster.cli.reference.page import reference as page
+
+    print(page(context.find_root().command), end="")
+
+
 def parked(
     config: Annotated[Path, typer.Option(help="The Serve configuration that names the journal.")] = Path(CONFIG),
     tenant: Annotated[str | None, typer.Option(help="Only the windows of this tenant.")] = None,

@@ -17,7 +17,7 @@ import pytest
 
 from cluster.lab.stack.ports import free_ports
 from cluster.lab.stack.ray_node import ray_environment, write_config
-from routing.version import VERSION
+from routing import VERSION
 
 ROOT = Path(__file__).parents[2]
 UV = Path(sys.executable).with_name("uv")
