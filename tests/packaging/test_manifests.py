@@ -61,8 +61,18 @@ def test_every_other_resource_fits_kubernetes(directory: Path, tmp_path: Path) -
     others = [each for each in rendered(directory) if each["kind"] != "RayService"]
     files = []
     for number, resource in enumerate(others):
-        files.append(tmp_path / f"{number}.yaml")
-        files[-1].write_text(yaml.safe_dump(resource))
-    command = [UV, "tool", "run", "--from", package, "kubernetes-validate", "--strict", "--kubernetes-version", version]
+        files.append(str(tmp_path / f"{number}.yaml"))
+        Path(files[-1]).write_text(yaml.safe_dump(resource))
+    command = [
+        str(UV),
+        "tool",
+        "run",
+        "--from",
+        package,
+        "kubernetes-validate",
+        "--strict",
+        "--kubernetes-version",
+        version,
+    ]
     validated = subprocess.run([*command, *files], capture_output=True, text=True, timeout=300)
     assert validated.returncode == 0, validated.stdout + validated.stderr

@@ -80,7 +80,7 @@ def test_the_app_of_the_wheel_gets_ready_and_stops_in_order(installed: Path, tmp
         own = {"RAY_SERVE_HAPROXY_BINARY_PATH": str(installed / "rayroom-haproxy"), "RAY_TMPDIR": short}
         path = f"{installed}{os.pathsep}{os.environ['PATH']}"
         environment = {**os.environ, **ray_environment(Path(short)), **own, "PATH": path}
-        command = [installed / "rayroom", "serve", config]
+        command = [str(installed / "rayroom"), "serve", str(config)]
         app = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=output, stderr=output)
         try:
             _serve_and_stop(app, port)

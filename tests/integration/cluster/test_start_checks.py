@@ -91,7 +91,7 @@ def test_the_command_exits_with_2_and_the_reason(tmp_path: Path) -> None:
     file = tmp_path / "serve_config.yaml"
     file.write_text(yaml.safe_dump(content), "utf-8")
     environment = {name: value for name, value in os.environ.items() if name != "RAYROOM_BACKEND_KEY"}
-    command = [BIN / "rayroom", "serve", file]
+    command = [str(BIN / "rayroom"), "serve", str(file)]
     ended = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert ended.returncode == 2
     assert "RAYROOM_BACKEND_KEY" in ended.stderr and "Traceback" not in ended.stderr
