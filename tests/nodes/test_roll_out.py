@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
@@ -144,7 +145,7 @@ async def test_a_changed_configuration_and_sigterm_lose_no_answer_and_bill_each_
                 outcomes = await asyncio.gather(*load.requests)
                 async with asyncio.timeout(STOP_TIMEOUT_S):
                     assert await app.wait() == 0
-    assert outcomes[:sent_before] == ["answered"] * sent_before
+    assert Counter(outcomes[:sent_before]) == {"answered": sent_before}
     # New requests are refused at once, so that a balancer tries another node.
     assert set(outcomes[sent_before:]) <= {"503 overloaded", "ConnectError"}
     with closing(JournalReader(tmp_path / "journal.db")) as journal:
