@@ -179,8 +179,8 @@ class Crashes:
         return [intent for intent in missing if self.arrived[intent] >= since_s]
 
 
-STEPS = ("start", "reserve", "reserve", "call", "call", "kill", "cut_off", "take_over", "crash", "restart")
-STEPS += ("reconnect", "wait")
+FAULTS = ("kill", "cut_off", "crash")
+STEPS = ("start", "reserve", "reserve", "call", "call", *FAULTS, "take_over", "restart", "reconnect", "wait")
 
 
 @settings(max_examples=400, deadline=None, derandomize=True)
