@@ -36,6 +36,12 @@ ROUTER = "ray::ServeReplica:rayroom:router"
 """The title of a router's process."""
 # Answers of 5 to 15 s: longer than Serve's own ten seconds for a stopping replica.
 SLOW = {"first_token_ms": 500, "sigma": 0, "tail_share": 0, "tokens_per_s": 4}
+# On a busy machine a late first token is no reason for a second attempt: the bill is compared with the answers.
+PATIENT = {
+    "first_token_timeout_s": {"simple": 40, "complex": 40},
+    "first_token_least_s": 40,
+    "between_tokens_timeout_s": 40,
+}
 MODELS = ("gpt-6-luna", "gpt-6.1-terra")
 
 
@@ -75,7 +81,7 @@ def arguments(directory: Path, **llm: Any) -> dict[str, dict[str, Any]]:
         "backend": {"local_path": str(directory / "backend.db")},
         "keys": {"file": str(directory / "keys.env")},
         "simulation": {"profiles": {model: SLOW for model in MODELS}},
-        "llm": {"simple": [MODELS[0]], "complex": [MODELS[1]], **llm},
+        "llm": {"simple": [MODELS[0]], "complex": [MODELS[1]], **PATIENT, **llm},
     }
 
 
