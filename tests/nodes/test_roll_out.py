@@ -38,9 +38,9 @@ ROUTER = "ray::ServeReplica:rayroom:router"
 SLOW = {"first_token_ms": 500, "sigma": 0, "tail_share": 0, "tokens_per_s": 4}
 # On a busy machine a late first token is no reason for a second attempt: the bill is compared with the answers.
 PATIENT = {
-    "first_token_timeout_s": {"simple": 40, "complex": 40},
-    "first_token_least_s": 40,
-    "between_tokens_timeout_s": 40,
+    "first_token_timeout_s": {"simple": 11, "complex": 11},
+    "first_token_least_s": 11,
+    "between_tokens_timeout_s": 9,
 }
 MODELS = ("gpt-6-luna", "gpt-6.1-terra")
 
