@@ -42,7 +42,9 @@ class Router:
             embeddings=ModelHandle(embeddings),
             started=StartupCheck({"vision": vision, "llm": llm, "embeddings": embeddings}),
         )
-        self._gateway = Gateway(settings, catalogue, keys, handles, cluster, directory, metrics=ServeMetrics())
+        self._gateway = Gateway(
+            settings, catalogue, keys, handles, cluster, directory, metrics=ServeMetrics(settings, catalogue)
+        )
         freeze_startup_objects()
 
     def __serve_build_asgi_app__(self) -> FastAPI:

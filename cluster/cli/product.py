@@ -137,6 +137,13 @@ def models(
     show(catalogue, dt.datetime.now(dt.UTC).date(), console, as_json)
 
 
+def metrics() -> None:
+    """Print docs/metrics.md: every metric with its kind, its labels and its meaning."""
+    from routing.telemetry.metrics import reference_page
+
+    print(reference_page(), end="")
+
+
 def parked(
     config: Annotated[Path, typer.Option(help="The Serve configuration that names the journal.")] = Path(CONFIG),
     tenant: Annotated[str | None, typer.Option(help="Only the windows of this tenant.")] = None,

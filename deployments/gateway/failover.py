@@ -13,8 +13,9 @@ import structlog
 
 from deployments.gateway.first_tokens import FirstTokenTimer, FirstTokenTimes
 from deployments.gateway.metering import Meter, MeteredAttempt
-from deployments.gateway.metrics import GatewayMetrics, NoMetrics
+from deployments.gateway.metrics import AttemptEnd, GatewayMetrics
 from deployments.gateway.models import RoutedRequest
+from routing.billing.charges import is_cancelled
 from routing.breaker import Breaker, Breakers, BreakerState, Permit
 from routing.catalogue import Catalogue, Model
 from routing.chat import Effort
@@ -57,7 +58,7 @@ class Failover:
         self._retries = retries
         self._breakers = breakers
         self._rng = rng
-        self._metrics = metrics or NoMetrics()
+        self._metrics = metrics or GatewayMetrics()
         self._latencies = ModelLatencies()
         self._first_tokens = FirstTokenTimes(first_token_p99_s or {}, clock)
 
@@ -87,9 +88,8 @@ class Failover:
 
     def report(self, candidate: Candidate, metered: MeteredAttempt, error: BaseException | None, took_s: float) -> None:
         """Report the end of an attempt to its model's breaker; the latency of a success is remembered."""
-        model, received = candidate.model, metered.received
-        if received.usage is not None:
-            self._metrics.answered(model.name, received.usage, received.service_tier)
+        model = candidate.model
+        self._metrics.attempt_ended(_attempt_end(candidate, metered, error, took_s))
         turned = candidate.breaker.report(candidate.permit, error, self.clock())
         if error is None:
             self._latencies.add(model.name, took_s)
@@ -113,6 +113,7 @@ class Failover:
         step = next_step(failed, self._retries, self._rng)
         if step.more_room:
             self._metrics.requested_again(model.name)
+        self._metrics.step_taken(model.name, step)
         if isinstance(error, ProviderRefused):
             self._metrics.refused(model.name, refusal_cause(error))
         log.warning("attempt failed", model=model.name, error=error.code, then=step.kind, reason=step.reason)
@@ -266,6 +267,26 @@ class Candidate:
             last = run.end_attempt(self, ended)
             if last is not None:
                 raise last
+
+
+def _attempt_end(
+    candidate: Candidate, metered: MeteredAttempt, error: BaseException | None, took_s: float
+) -> AttemptEnd:
+    run, received = candidate.run, metered.received
+    return AttemptEnd(
+        service=run.request.billing.service,
+        tier=run.decision.tier,
+        vendor=candidate.model.vendor,
+        model=candidate.model.name,
+        outcome="ok" if error is None else "cancelled" if is_cancelled(error) else "error",
+        code=error.code if isinstance(error, RayroomError) else None,
+        took_s=took_s,
+        first_token_s=None if candidate.timer is None else candidate.timer.took_s,
+        usage=received.usage,
+        cost_nanousd=metered.cost_nanousd,
+        estimated=metered.estimated,
+        service_tier=received.service_tier,
+    )
 
 
 def _for_caller(error: RayroomError, model: Model) -> RayroomError:

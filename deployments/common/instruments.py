@@ -1,0 +1,57 @@
+"""Record the listed metrics in Ray, which exports them on its node's Prometheus port."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from ray.util import metrics as ray_metrics
+
+from routing.telemetry.metric import Metric
+
+NO_LABELS: Mapping[str, str] = {}
+Instrument = ray_metrics.Counter | ray_metrics.Gauge | ray_metrics.Histogram
+
+
+class Instruments:
+    """The instruments of some metrics. Each series that is known beforehand begins at zero."""
+
+    def __init__(
+        self,
+        listed: Iterable[Metric],
+        rows: Sequence[Mapping[str, str]] = (),
+        make: Callable[[Metric], Instrument] | None = None,
+    ) -> None:
+        """`rows` hold the labels that the configuration knows; `make` is for the metrics of a Serve replica."""
+        make = make or (lambda metric: instrument_of(metric, ray_metrics))
+        self._instruments: dict[str, Any] = {}
+        for metric in listed:
+            self._instruments[metric.name] = instrument = make(metric)
+            for labels in metric.zero_series(rows):
+                # Ray's counters refuse an increment of zero; recording one creates the series.
+                instrument._record(0.0, labels)
+
+    def add(self, name: str, amount: float, labels: Mapping[str, str] = NO_LABELS) -> None:
+        """Add to a counter; nothing is recorded for an amount of zero or less."""
+        if amount > 0:
+            self._instruments[name].inc(amount, tags=dict(labels))
+
+    def set(self, name: str, value: float, labels: Mapping[str, str] = NO_LABELS) -> None:
+        self._instruments[name].set(value, tags=dict(labels))
+
+    def observe(self, name: str, value: float, labels: Mapping[str, str] = NO_LABELS) -> None:
+        self._instruments[name].observe(value, tags=dict(labels))
+
+
+def instrument_of(metric: Metric, module: Any) -> Instrument:
+    """Return Ray's instrument of a metric; `module` is `ray.util.metrics`, or `ray.serve.metrics` in a replica."""
+    named = {"description": metric.help, "tag_keys": metric.labels}
+    made: Instrument
+    match metric.kind:
+        case "counter":
+            made = module.Counter(metric.name, **named)
+        case "gauge":
+            made = module.Gauge(metric.name, **named)
+        case "histogram":
+            made = module.Histogram(metric.name, boundaries=list(metric.buckets), **named)
+    return made
