@@ -18,6 +18,7 @@ from deployments.api.response_headers import refused_rate
 from deployments.api.uploads import Uploads
 from routing.errors import BodyTimeout, Overloaded, RayroomError, TooLarge
 from routing.telemetry.current_request import CURRENT, CurrentRequest, RequestEnd
+from routing.telemetry.tracing import Span, task_span, valid_traceparent
 
 BODY_TIMEOUT_S = 20.0
 """A frame of 2 MB arrives in that time at less than 1 Mbit/s."""
@@ -125,10 +126,12 @@ class ApiApp(FastAPI):
         current = CurrentRequest(request_id(scope["headers"]))
         CURRENT.set(current)
         started_s = time.perf_counter()
-        try:
-            await self._serve(scope, receive, send, current)
-        finally:
-            self._on_end(current.end(time.perf_counter() - started_s))
+        with task_span(scope["method"], "server", parent=_traceparent(scope["headers"])) as span:
+            try:
+                await self._serve(scope, receive, send, current)
+            finally:
+                _describe_span(span, scope["method"], current)
+                self._on_end(current.end(time.perf_counter() - started_s))
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, current: CurrentRequest) -> None:
         try:
@@ -201,6 +204,17 @@ def error_response(error: RayroomError) -> JSONResponse:
     return JSONResponse(error.envelope(), error.status, headers)
 
 
+def _describe_span(span: Span, method: str, current: CurrentRequest) -> None:
+    span.rename(f"{method} {current.route}")
+    span.set(
+        http__request__method=method,
+        http__route=current.route,
+        http__response__status_code=current.status,
+        error__type=current.error_code,
+        rayroom__request_id=current.request_id,
+    )
+
+
 def _failed(current: CurrentRequest, error: RayroomError) -> JSONResponse:
     current.error_code = error.code
     return error_response(error)
@@ -209,6 +223,11 @@ def _failed(current: CurrentRequest, error: RayroomError) -> JSONResponse:
 def _no_route(status: int, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     error = {"message": message, "type": "invalid_request_error", "code": NO_ROUTE, "param": None}
     return JSONResponse({"error": error}, status, headers)
+
+
+def _traceparent(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """Return the caller's W3C traceparent, or an empty text."""
+    return next((valid_traceparent(value.decode("latin-1")) for name, value in headers if name == b"traceparent"), "")
 
 
 def request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:

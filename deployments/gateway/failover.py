@@ -34,6 +34,7 @@ from routing.latency import ModelLatencies
 from routing.models import Usage
 from routing.policy import Decision
 from routing.retry import MIN_ATTEMPT_S, FailedAttempt, RetrySettings, RetryStep, next_step, refusal_cause
+from routing.telemetry.tracing import NO_SPAN, Span, provider_name, start_span
 
 log = structlog.get_logger()
 
@@ -220,6 +221,8 @@ class Candidate:
     """Whether the model's last answer was thought only, so that it gets more output tokens."""
     timer: FirstTokenTimer | None = field(default=None, repr=False)
     """Times the first token of a stream."""
+    span: Span = field(default=NO_SPAN, repr=False)
+    """The attempt's span, below that of its request."""
     failed: bool = False
     """Whether the attempt ended in an error; it was suppressed, for another attempt may follow."""
 
@@ -243,6 +246,7 @@ class Candidate:
             self.timeout_s,
             run.request.options.service_tier,
         )
+        self.span = start_span(f"attempt {self.model.name}")
         started_s = called_s = failover.clock()
         ended: BaseException | None = None
         try:
@@ -251,7 +255,9 @@ class Candidate:
                 if self.timeout_s < MIN_ATTEMPT_S:
                     # The reservation took the time that was left for the vendor.
                     raise CostsUnavailable(retry_after_s=1.0)
+                self.span.event("reserved")
                 yield metered
+                self.span.event("answered")
         except BaseException as error:
             ended = error
             if isinstance(error, ProviderError):
@@ -262,11 +268,26 @@ class Candidate:
         # Reported however the attempt ended, a cancellation included: a probe's permit must come back.
         run.cost_nanousd += metered.cost_nanousd
         failover.report(self, metered, ended, failover.clock() - started_s)
+        self._end_span(metered, ended)
         if ended is not None:
             self.failed = True
             last = run.end_attempt(self, ended)
             if last is not None:
                 raise last
+
+    def _end_span(self, metered: MeteredAttempt, error: BaseException | None) -> None:
+        billing = self.run.request.billing
+        self.span.set(
+            rayroom__service=billing.service,
+            rayroom__tier=self.run.decision.tier,
+            rayroom__attempt=self.run.attempts,
+            rayroom__event_id=metered.intent.event_id,
+            rayroom__cost_nanousd=metered.cost_nanousd,
+            gen_ai__request__model=self.model.name,
+            gen_ai__provider__name=provider_name(self.model.vendor),
+            gen_ai__response__time_to_first_chunk=None if self.timer is None else self.timer.took_s,
+        )
+        self.span.end(error)
 
 
 def _attempt_end(

@@ -136,6 +136,10 @@ class ServeMetrics(GatewayMetrics):
     def set_aside_usage(self) -> None:
         self._instruments.add(names.SET_ASIDE_USAGE, 1)
 
+    def spans_lost(self, spans: int) -> None:
+        """Count spans that the collector of traces did not take; any thread may call it."""
+        self._instruments.add(names.SPANS_LOST, spans)
+
     def _spend(self, at: Mapping[str, str], usage: Usage | None, cost_nanousd: int, estimated: bool) -> None:
         for kind, amount in (usage or Usage()).nonzero().items():
             self._instruments.add(names.USAGE, amount, {**at, "kind": kind})

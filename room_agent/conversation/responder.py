@@ -22,6 +22,7 @@ from room_agent.core.tasks import log_task_end
 from routing.complexity import rejects
 from routing.evidence import needs_stronger
 from routing.models import Answer
+from routing.telemetry.tracing import task_span
 
 LAST_ANSWER_S = 120.0
 """A question asked later than this after an answer is not a reaction to it."""
@@ -235,9 +236,10 @@ class Responder:
         # Cancellation reaches `finally` without passing an `except` below, so it is the default.
         interrupted, failed = True, False
         try:
-            turn = await self._context.turn(question.text, question.name, question.identity)
-            self._context.add_remark(question.name, question.text)
-            await self._speak(turn, answer, question)
+            with task_span("question"):
+                turn = await self._context.turn(question.text, question.name, question.identity)
+                self._context.add_remark(question.name, question.text)
+                await self._speak(turn, answer, question)
             interrupted = False
         except NoAnswer as error:
             interrupted, failed = False, True

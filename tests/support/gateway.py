@@ -175,7 +175,7 @@ async def gateway_in_process(
     handles = ModelHandles(vision=leaf, llm=leaf, embeddings=leaf)
     settings = replace(settings, **changes)
     models = catalogue or load_catalogue()
-    metrics = instruments and ServeMetrics(settings, models, instruments.make)
+    metrics = None if instruments is None else ServeMetrics(settings, models, instruments.make)
     gateway = Gateway(
         settings, models, KEYS, handles, cluster, directory or Tenants(), rng=random.Random(7), metrics=metrics
     )
