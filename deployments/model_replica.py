@@ -158,4 +158,4 @@ def _lost_spans() -> Callable[[int], None]:
     """Return the counter of this replica's lost spans, which begins at zero."""
     listed = [metric for metric in ROUTER_METRICS if metric.name == SPANS_LOST]
     instruments = Instruments(listed, make=lambda metric: instrument_of(metric, serve_metrics))
-    return lambda spans: instruments.add(SPANS_LOST, spans)
+    return lambda spans: instruments.add_now(SPANS_LOST, spans)

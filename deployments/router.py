@@ -10,7 +10,7 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from deployments.api.auth import Keys
-from deployments.gateway.metrics import ServeMetrics
+from deployments.gateway.metrics import ServeMetrics, router_instruments
 from deployments.gateway.models import ClusterClient, GatewaySettings, ModelHandles
 from deployments.gateway.service import Gateway
 from deployments.handles import ModelHandle, StartupCheck
@@ -44,7 +44,7 @@ class Router:
             embeddings=ModelHandle(embeddings),
             started=StartupCheck({"vision": vision, "llm": llm, "embeddings": embeddings}),
         )
-        metrics = ServeMetrics(settings, catalogue)
+        metrics = ServeMetrics(router_instruments(settings, catalogue))
         configure_tracing("rayroom-router", metrics.spans_lost)
         self._gateway = Gateway(settings, catalogue, keys, handles, cluster, directory, metrics=metrics)
         freeze_startup_objects()

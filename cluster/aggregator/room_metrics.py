@@ -26,7 +26,7 @@ class RoomMetrics:
         """Set the open rooms and the tenants' spend, and add the growth of the agents' sums."""
         self._instruments.set(ROOMS, rooms, self._tags)
         for name, total in sums.items():
-            self._instruments.add(AGENT_FIGURES + name, total - self._shown.get(name, 0.0), self._tags)
+            self._instruments.add_now(AGENT_FIGURES + name, total - self._shown.get(name, 0.0), self._tags)
             self._shown[name] = total
         for tenant, nanousd in spend_nanousd.items():
             self._instruments.set(TENANT_SPEND, nanousd, {**self._tags, "tenant": tenant})

@@ -9,7 +9,7 @@ from itertools import product
 from ray.serve import metrics as serve_metrics
 
 from deployments.api.uploads import UploadLimit
-from deployments.common.instruments import Instrument, Instruments, instrument_of
+from deployments.common.instruments import WAIT_S, Instrument, Instruments, instrument_of
 from deployments.common.settings import ServiceSettings
 from deployments.gateway.models import GatewaySettings
 from routing.breaker import BreakerState
@@ -77,14 +77,9 @@ class GatewayMetrics:
 class ServeMetrics(GatewayMetrics):
     """Counts in this replica; Ray adds deployment and replica to the labels."""
 
-    def __init__(
-        self,
-        settings: GatewaySettings,
-        catalogue: Catalogue,
-        make: Callable[[Metric], Instrument] = lambda metric: instrument_of(metric, serve_metrics),
-    ) -> None:
-        rows = [*_model_rows(settings, catalogue), *({"route": route} for route in names.ROUTES)]
-        self._instruments = Instruments(names.ROUTER_METRICS, rows, make)
+    def __init__(self, instruments: Instruments) -> None:
+        self._instruments = instruments
+        self._shares: dict[Service, float] = {}
 
     def request_ended(self, end: RequestEnd) -> None:
         route = {"route": end.route}
@@ -95,7 +90,10 @@ class ServeMetrics(GatewayMetrics):
 
     def decided(self, service: Service, tier: Tier, complex_share: float) -> None:
         self._instruments.add(names.DECISIONS, 1, {"service": service, "tier": tier})
-        self._instruments.set(names.COMPLEX_SHARE, complex_share, {"service": service})
+        # A gauge has no sum to gather: only what a reader could see is set.
+        if round(complex_share, 2) != self._shares.get(service):
+            self._shares[service] = round(complex_share, 2)
+            self._instruments.set(names.COMPLEX_SHARE, complex_share, {"service": service})
 
     def attempt_ended(self, end: AttemptEnd) -> None:
         at = {"service": end.service, "vendor": end.vendor, "model": end.model}
@@ -138,12 +136,23 @@ class ServeMetrics(GatewayMetrics):
 
     def spans_lost(self, spans: int) -> None:
         """Count spans that the collector of traces did not take; any thread may call it."""
-        self._instruments.add(names.SPANS_LOST, spans)
+        self._instruments.add_now(names.SPANS_LOST, spans)
 
     def _spend(self, at: Mapping[str, str], usage: Usage | None, cost_nanousd: int, estimated: bool) -> None:
         for kind, amount in (usage or Usage()).nonzero().items():
             self._instruments.add(names.USAGE, amount, {**at, "kind": kind})
         self._instruments.add(names.COST, cost_nanousd, {**at, "kind": names.COST_KINDS[estimated]})
+
+
+def router_instruments(
+    settings: GatewaySettings,
+    catalogue: Catalogue,
+    make: Callable[[Metric], Instrument] = lambda metric: instrument_of(metric, serve_metrics),
+    wait_s: float = WAIT_S,
+) -> Instruments:
+    """Return the instruments of a router, with the series of all configured models and all routes."""
+    rows = [*_model_rows(settings, catalogue), *({"route": route} for route in names.ROUTES)]
+    return Instruments(names.ROUTER_METRICS, rows, make, wait_s)
 
 
 def tier_label(service_tier: str) -> str:

@@ -31,7 +31,7 @@ from deployments.common.settings import (
     VendorSettings,
     VisionSettings,
 )
-from deployments.gateway.metrics import ServeMetrics
+from deployments.gateway.metrics import ServeMetrics, router_instruments
 from deployments.gateway.models import GatewaySettings, ModelHandles, RoutedAnswer
 from deployments.gateway.service import Gateway
 from deployments.model_replica import ModelReplica
@@ -175,7 +175,9 @@ async def gateway_in_process(
     handles = ModelHandles(vision=leaf, llm=leaf, embeddings=leaf)
     settings = replace(settings, **changes)
     models = catalogue or load_catalogue()
-    metrics = None if instruments is None else ServeMetrics(settings, models, instruments.make)
+    metrics = None
+    if instruments is not None:
+        metrics = ServeMetrics(router_instruments(settings, models, instruments.make, wait_s=0.0))
     gateway = Gateway(
         settings, models, KEYS, handles, cluster, directory or Tenants(), rng=random.Random(7), metrics=metrics
     )

@@ -1,0 +1,50 @@
+"""Counters gather what is added, and hand it to Ray once a second."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from deployments.common.instruments import Instruments
+from routing.telemetry.metric import Metric
+from tests.support.recorded_instruments import RecordedInstruments
+
+TRIES = Metric(
+    name="rayroom_tries",
+    kind="counter",
+    part="router",
+    help="Tries.",
+    labels=("outcome",),
+    values={"outcome": ("ok", "error")},
+)
+
+
+@pytest.fixture
+def seen() -> RecordedInstruments:
+    return RecordedInstruments()
+
+
+async def flushed(seen: RecordedInstruments, total: float) -> None:
+    async with asyncio.timeout(5):
+        while seen.total(TRIES.name) != total:
+            await asyncio.sleep(0)
+
+
+async def test_what_is_added_is_gathered_by_series_and_flushed_later(seen: RecordedInstruments) -> None:
+    instruments = Instruments([TRIES], make=seen.make, wait_s=0.001)
+    for outcome in ("ok", "ok", "error", "ok"):
+        instruments.add(TRIES.name, 2, {"outcome": outcome})
+    assert seen.total(TRIES.name) == 0
+    await flushed(seen, 8)
+    assert seen.values(TRIES.name, outcome="ok") == [0.0, 6.0]
+    assert seen.values(TRIES.name, outcome="error") == [0.0, 2.0]
+    instruments.add(TRIES.name, 1, {"outcome": "ok"})
+    await flushed(seen, 9)
+
+
+def test_an_amount_of_zero_is_not_added_and_another_thread_adds_at_once(seen: RecordedInstruments) -> None:
+    instruments = Instruments([TRIES], make=seen.make)
+    instruments.add(TRIES.name, 0, {"outcome": "ok"})
+    instruments.add_now(TRIES.name, 3, {"outcome": "ok"})
+    assert seen.values(TRIES.name, outcome="ok") == [0.0, 3.0]
