@@ -13,7 +13,7 @@ import structlog
 
 from deployments.gateway.first_tokens import FirstTokenTimer, FirstTokenTimes
 from deployments.gateway.metering import Meter, MeteredAttempt
-from deployments.gateway.metrics import AttemptEnd, GatewayMetrics
+from deployments.gateway.metrics import GatewayMetrics
 from deployments.gateway.models import RoutedRequest
 from routing.billing.charges import is_cancelled
 from routing.breaker import Breaker, Breakers, BreakerState, Permit
@@ -34,7 +34,8 @@ from routing.latency import ModelLatencies
 from routing.models import Usage
 from routing.policy import Decision
 from routing.retry import MIN_ATTEMPT_S, FailedAttempt, RetrySettings, RetryStep, next_step, refusal_cause
-from routing.telemetry.tracing import NO_SPAN, Span, provider_name, start_span
+from routing.telemetry.attempt_end import AttemptEnd, describe_attempt
+from routing.telemetry.tracing import NO_SPAN, Span, start_span
 
 log = structlog.get_logger()
 
@@ -87,13 +88,13 @@ class Failover:
     def count_fallback(self, model: Model, to: Model) -> None:
         self._metrics.fell_back(model.name, to.name)
 
-    def report(self, candidate: Candidate, metered: MeteredAttempt, error: BaseException | None, took_s: float) -> None:
+    def report(self, candidate: Candidate, end: AttemptEnd, error: BaseException | None) -> None:
         """Report the end of an attempt to its model's breaker; the latency of a success is remembered."""
         model = candidate.model
-        self._metrics.attempt_ended(_attempt_end(candidate, metered, error, took_s))
+        self._metrics.attempt_ended(end)
         turned = candidate.breaker.report(candidate.permit, error, self.clock())
         if error is None:
-            self._latencies.add(model.name, took_s)
+            self._latencies.add(model.name, end.took_s)
         if turned is not None:
             self._metrics.breaker_turned(model.name, turned.value)
             log.warning("breaker turned", vendor=model.vendor, model=model.name, state=turned.value)
@@ -267,27 +268,15 @@ class Candidate:
                 self.timer.expire()
         # Reported however the attempt ended, a cancellation included: a probe's permit must come back.
         run.cost_nanousd += metered.cost_nanousd
-        failover.report(self, metered, ended, failover.clock() - started_s)
-        self._end_span(metered, ended)
+        end = _attempt_end(self, metered, ended, failover.clock() - started_s)
+        failover.report(self, end, ended)
+        describe_attempt(self.span, end, run.attempts, metered.intent.event_id)
+        self.span.end(ended)
         if ended is not None:
             self.failed = True
             last = run.end_attempt(self, ended)
             if last is not None:
                 raise last
-
-    def _end_span(self, metered: MeteredAttempt, error: BaseException | None) -> None:
-        billing = self.run.request.billing
-        self.span.set(
-            rayroom__service=billing.service,
-            rayroom__tier=self.run.decision.tier,
-            rayroom__attempt=self.run.attempts,
-            rayroom__event_id=metered.intent.event_id,
-            rayroom__cost_nanousd=metered.cost_nanousd,
-            gen_ai__request__model=self.model.name,
-            gen_ai__provider__name=provider_name(self.model.vendor),
-            gen_ai__response__time_to_first_chunk=None if self.timer is None else self.timer.took_s,
-        )
-        self.span.end(error)
 
 
 def _attempt_end(

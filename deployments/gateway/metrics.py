@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import product
 
 from ray.serve import metrics as serve_metrics
@@ -17,29 +16,9 @@ from routing.catalogue import Catalogue
 from routing.models import Service, Settlement, Tier, Usage
 from routing.retry import RefusalCause, RetryStep
 from routing.telemetry import router_metrics as names
+from routing.telemetry.attempt_end import AttemptEnd
 from routing.telemetry.current_request import RequestEnd
 from routing.telemetry.metric import Metric
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptEnd:
-    """The end of one attempt at a vendor, for the metrics."""
-
-    service: Service
-    tier: Tier
-    vendor: str
-    model: str
-    outcome: str
-    code: str | None
-    """The code of the error; None for a success and a cancellation."""
-    took_s: float
-    first_token_s: float | None
-    """None where the answer was not streamed, or no token came."""
-    usage: Usage | None
-    """None where the vendor reported none."""
-    cost_nanousd: int
-    estimated: bool
-    service_tier: str | None
 
 
 class GatewayMetrics:

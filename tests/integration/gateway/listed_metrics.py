@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from deployments.api.uploads import UploadLimit
-from deployments.gateway.metrics import AttemptEnd, GatewayMetrics, tier_label
+from deployments.gateway.metrics import GatewayMetrics, tier_label
 from routing.retry import RefusalCause
+from routing.telemetry.attempt_end import AttemptEnd
 
 
 class ListedMetrics(GatewayMetrics):
