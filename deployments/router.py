@@ -44,7 +44,9 @@ class Router:
             embeddings=ModelHandle(embeddings),
             started=StartupCheck({"vision": vision, "llm": llm, "embeddings": embeddings}),
         )
-        metrics = ServeMetrics(router_instruments(settings, catalogue))
+        instruments = router_instruments(settings, catalogue)
+        instruments.repeat_gauges()
+        metrics = ServeMetrics(instruments)
         configure_tracing("rayroom-router", metrics.spans_lost)
         self._gateway = Gateway(settings, catalogue, keys, handles, cluster, directory, metrics=metrics)
         freeze_startup_objects()

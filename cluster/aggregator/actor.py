@@ -197,12 +197,15 @@ class Aggregator:
 
     async def _show_metrics(self) -> None:
         costs, rooms, top = CostMetrics(self._shard), RoomMetrics(self._shard), TopTenants()
+        spend = dict[str, int]()
         for number in count():
             await asyncio.sleep(METRICS_EVERY_S)
             try:
                 costs.show(await self.cost_metrics())
-                spend = top.spend(await self._commit_log.spend_of_month()) if number % TENANTS_EVERY == 0 else {}
+                if number % TENANTS_EVERY == 0:
+                    spend = top.spend(await self._commit_log.spend_of_month())
                 open_rooms = self._rooms.signal(time.time()).open_rooms
+                # Every time, although it is as before: Ray forgets a gauge that is not recorded for a while.
                 rooms.show(open_rooms, self._rooms.sums.totals, spend)
             except Exception as error:
                 log.warning("metrics failed", error=type(error).__name__)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -12,7 +14,10 @@ from routing.telemetry.metric import Metric
 
 WAIT_S = 1.0
 """Prometheus scrapes more rarely than that."""
+GAUGES_EVERY_S = 5.0
 NO_LABELS: Mapping[str, str] = {}
+Series = tuple[str, tuple[tuple[str, str], ...]]
+"""The name of a metric, and its labels with their values."""
 Instrument = ray_metrics.Counter | ray_metrics.Gauge | ray_metrics.Histogram
 
 
@@ -33,12 +38,15 @@ class Instruments:
         make = make or (lambda metric: instrument_of(metric, ray_metrics))
         self._instruments: dict[str, Any] = {}
         self._wait_s = wait_s
-        self._added: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
+        self._added: dict[Series, float] = {}
+        self._gauges: dict[Series, float] = {}
         for metric in listed:
             self._instruments[metric.name] = instrument = make(metric)
             for labels in metric.zero_series(rows):
                 # Ray's counters refuse an increment of zero; recording one creates the series.
                 instrument._record(0.0, labels)
+                if metric.kind == "gauge":
+                    self._gauges[metric.name, tuple(labels.items())] = 0.0
 
     def add(self, name: str, amount: float, labels: Mapping[str, str] = NO_LABELS) -> None:
         """Add to a counter; nothing is recorded for an amount of zero or less. For the event loop's thread."""
@@ -63,7 +71,23 @@ class Instruments:
             self._instruments[name].inc(amount, tags=dict(labels))
 
     def set(self, name: str, value: float, labels: Mapping[str, str] = NO_LABELS) -> None:
+        self._gauges[name, tuple(labels.items())] = value
         self._instruments[name].set(value, tags=dict(labels))
+
+    def record_gauges(self) -> None:
+        """Record the last value of each gauge again; any thread may call it."""
+        for (name, labels), value in self._gauges.copy().items():
+            self._instruments[name].set(value, tags=dict(labels))
+
+    def repeat_gauges(self) -> None:
+        """Record the gauges every few seconds, in a thread of its own: Ray forgets one that is not recorded."""
+
+        def repeat() -> None:
+            while True:
+                time.sleep(GAUGES_EVERY_S)
+                self.record_gauges()
+
+        threading.Thread(target=repeat, name="gauges", daemon=True).start()
 
     def observe(self, name: str, value: float, labels: Mapping[str, str] = NO_LABELS) -> None:
         self._instruments[name].observe(value, tags=dict(labels))

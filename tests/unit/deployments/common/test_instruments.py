@@ -50,3 +50,11 @@ def test_an_amount_of_zero_is_not_added_and_another_thread_adds_at_once(seen: Re
     instruments.add(TRIES.name, 0, {"outcome": "ok"})
     instruments.add_now(TRIES.name, 3, {"outcome": "ok"})
     assert seen.values(TRIES.name, outcome="ok") == [0.0, 3.0]
+
+
+def test_the_last_values_of_gauges_are_recorded_again_because_ray_forgets_them(seen: RecordedInstruments) -> None:
+    state = Metric(name="rayroom_state", kind="gauge", part="router", help="State.", labels=("model",))
+    instruments = Instruments([state], rows=[{"model": "a"}, {"model": "b"}], make=seen.make)
+    instruments.set(state.name, 2.0, {"model": "a"})
+    instruments.record_gauges()
+    assert seen.values(state.name, model="a") == [0.0, 2.0, 2.0] and seen.values(state.name, model="b") == [0.0, 0.0]
