@@ -36,6 +36,7 @@ from routing.catalogue import Catalogue
 from routing.errors import ConfigurationError
 from routing.models import Service
 from routing.process import configure_logs
+from routing.telemetry.trace_export import trace_share
 
 log = structlog.get_logger()
 
@@ -43,6 +44,7 @@ log = structlog.get_logger()
 def build(args: dict[str, Any]) -> Application:
     """Return the bound application for the `args` of serve_config.yaml; raises ConfigurationError naming the key."""
     configure_logs()
+    trace_share(os.environ)
     settings = parse_settings(args).with_root(Path.cwd())
     check(settings)
     keys = find_keys(os.environ, Path(settings.keys.file))

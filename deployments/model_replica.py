@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
 
+from ray.serve import metrics as serve_metrics
+
 from deployments.call_recorder import CallRecorder
+from deployments.common.instruments import Instruments, instrument_of
 from deployments.common.settings import SimulationSettings, VendorSettings
 from deployments.common.streaming import coalesce
 from deployments.providers.base import Provider
 from deployments.providers.image_conversion import ImageConverter, need_conversion
 from deployments.providers.registry import connect
+from deployments.vendor_spans import describe_usage, vendor_span
 from routing.catalogue import Catalogue, Model
 from routing.errors import ConfigurationError
 from routing.estimates import estimate_chat, estimate_embedding
 from routing.models import Answer, CallRecords, Delta, EmbeddingResult, EmbedRequest, ModelRequest
 from routing.process import configure_logs, freeze_startup_objects
 from routing.retry import Deadline
+from routing.telemetry.router_metrics import ROUTER_METRICS, SPANS_LOST
+from routing.telemetry.trace_export import configure_tracing, flush_traces
 
 
 class ModelReplica:
@@ -52,35 +59,50 @@ class ModelReplica:
         """Return a whole answer with the seconds that its vendor took; raises ProviderError."""
         started_s = self._clock()
         provider, model = self._at(request.model)
-        with self._calls.call(model, request, estimate_chat(model, request)) as call:
+        with (
+            vendor_span("chat", model, request) as span,
+            self._calls.call(model, request, estimate_chat(model, request)) as call,
+        ):
             if need_conversion(request.messages, model.capabilities):
                 request = await self._with_converted_images(model, request)
             answer = await provider.answer(model, request, call)
+            describe_usage(span, answer.usage, answer.finish, answer.model)
         return replace(answer, vendor_s=self._clock() - started_s)
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         """Yield an answer's deltas, the first with the seconds until it came; raises ProviderError."""
         started_s, begun = self._clock(), False
         provider, model = self._at(request.model)
-        with self._calls.call(model, request, estimate_chat(model, request)) as call:
+        with (
+            vendor_span("chat", model, request) as span,
+            self._calls.call(model, request, estimate_chat(model, request)) as call,
+        ):
             if need_conversion(request.messages, model.capabilities):
                 request = await self._with_converted_images(model, request)
             # Closed here, not when it is collected: a cancelled reader must end the vendor's call at once.
             async with aclosing(coalesce(provider.stream(model, request, call))) as joined:
                 async for delta in joined:
+                    if not begun:
+                        span.event("first token")
+                    if delta.finish is not None or delta.usage is not None:
+                        describe_usage(span, delta.usage, delta.finish)
                     yield delta if begun else replace(delta, vendor_s=self._clock() - started_s)
                     begun = True
 
     async def embed(self, request: EmbedRequest) -> EmbeddingResult:
         """Return one vector for each input; raises ProviderError."""
         provider, model = self._at(request.model)
-        with self._calls.call(model, request, estimate_embedding(request)) as call:
+        with (
+            vendor_span("embeddings", model, request) as span,
+            self._calls.call(model, request, estimate_embedding(request)) as call,
+        ):
             if need_conversion(request.inputs, model.capabilities):
                 deadline = Deadline.after(request.timeout_s, self._clock())
                 inputs = await self._images.convert(request.inputs, model.capabilities, deadline, self._clock)
                 request = replace(request, inputs=inputs, timeout_s=deadline.remaining_s(self._clock()))
             embeddings = await provider.embed(model, request, call)
             call.received.add_whole(embeddings.usage)
+            describe_usage(span, embeddings.usage)
         return embeddings
 
     async def aclose(self) -> None:
@@ -115,6 +137,7 @@ class ServedReplica(ModelReplica):
     ) -> None:
         super().__init__(vendors, simulation, catalogue, records)
         self.warm_up()
+        configure_tracing("rayroom-model-replica", _lost_spans())
         self._records = records
         if records is not None:
             records.start()
@@ -128,3 +151,11 @@ class ServedReplica(ModelReplica):
         await self.aclose()
         if self._records is not None:
             await self._records.aclose()
+        await asyncio.to_thread(flush_traces)
+
+
+def _lost_spans() -> Callable[[int], None]:
+    """Return the counter of this replica's lost spans, which begins at zero."""
+    listed = [metric for metric in ROUTER_METRICS if metric.name == SPANS_LOST]
+    instruments = Instruments(listed, make=lambda metric: instrument_of(metric, serve_metrics))
+    return lambda spans: instruments.add_now(SPANS_LOST, spans)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from fastapi import FastAPI
@@ -9,7 +10,7 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from deployments.api.auth import Keys
-from deployments.gateway.metrics import ServeMetrics
+from deployments.gateway.metrics import ServeMetrics, router_instruments
 from deployments.gateway.models import ClusterClient, GatewaySettings, ModelHandles
 from deployments.gateway.service import Gateway
 from deployments.handles import ModelHandle, StartupCheck
@@ -17,6 +18,7 @@ from deployments.routes import build_routes
 from routing.catalogue import Catalogue
 from routing.models import Directory
 from routing.process import configure_logs, freeze_startup_objects
+from routing.telemetry.trace_export import configure_tracing, flush_traces
 
 
 @serve.deployment(name="router")
@@ -42,7 +44,11 @@ class Router:
             embeddings=ModelHandle(embeddings),
             started=StartupCheck({"vision": vision, "llm": llm, "embeddings": embeddings}),
         )
-        self._gateway = Gateway(settings, catalogue, keys, handles, cluster, directory, metrics=ServeMetrics())
+        instruments = router_instruments(settings, catalogue)
+        instruments.repeat_gauges()
+        metrics = ServeMetrics(instruments)
+        configure_tracing("rayroom-router", metrics.spans_lost)
+        self._gateway = Gateway(settings, catalogue, keys, handles, cluster, directory, metrics=metrics)
         freeze_startup_objects()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
@@ -52,3 +58,4 @@ class Router:
     async def __del__(self) -> None:
         # Ray Serve awaits this when it stops the replica.
         await self._gateway.aclose()
+        await asyncio.to_thread(flush_traces)

@@ -42,7 +42,11 @@ MAX_FRAME_BYTES = 2 * 1024 * 1024
 def build_routes(gateway: Gateway, request_ids: bool = True) -> FastAPI:
     """Return the ASGI app that serves `gateway`; `request_ids` is ApiApp's."""
     app = ApiApp(
-        title="rayroom", version=VERSION, request_ids=request_ids, uploads=Uploads(gateway.metrics.upload_refused)
+        title="rayroom",
+        version=VERSION,
+        request_ids=request_ids,
+        uploads=Uploads(gateway.metrics.upload_refused),
+        on_end=gateway.metrics.request_ended,
     )
     schemas = SchemaCheck()
     # Ray looks up each request's route in this order, so the two most frequent ones come first.

@@ -32,6 +32,7 @@ from room_agent.video.recorder import FrameRecorder
 from routing.errors import RayroomError
 from routing.process import configure_logs, freeze_startup_objects
 from routing.rooms import check_metadata, parse_room
+from routing.telemetry.trace_export import configure_tracing, flush_traces
 
 log = structlog.get_logger()
 
@@ -131,6 +132,7 @@ async def run_job(context: JobContext) -> None:
     name = parse_room(room)
     check_metadata(name, context.job.metadata)
     structlog.contextvars.bind_contextvars(room=room, job=context.job.id)
+    configure_tracing("rayroom-agent")
     transport = HttpTransport(settings.router_url)
     router = RouterClient(transport, settings.agent_key, room, context.job.id, context.job.metadata)
     recording = FrameRecorder(settings.record_dir, room) if settings.record_dir else None
@@ -145,6 +147,7 @@ async def run_job(context: JobContext) -> None:
         await session.aclose()
         await transport.aclose()
         await track_settings.aclose()
+        await asyncio.to_thread(flush_traces)
         log.info("room left", reason=reason, **session.counters.report())
 
     # Before connecting: a job that is shut down while it joins must close its room too.

@@ -159,6 +159,8 @@ class ModelRequest:
     """The attempt's event in the cost journal; empty for a request that nobody bills, such as a warm-up."""
     tenant_id: str = ""
     """The tenant that pays, whose shard of the journal has the event."""
+    traceparent: str = ""
+    """The span of the attempt in W3C's form; empty outside a trace."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +174,8 @@ class EmbedRequest:
     timeout_s: float = 10.0
     event_id: str = ""
     tenant_id: str = ""
-    """Both as in ModelRequest."""
+    traceparent: str = ""
+    """All three as in ModelRequest."""
 
 
 Finish = Literal["stop", "length", "refusal", "tool_calls"]

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from cluster.aggregator.deployment import (
     refuse_superseded,
 )
 from cluster.aggregator.messages import pack_receipts, unpack_entries, unpack_records
+from cluster.aggregator.room_metrics import RoomMetrics, TopTenants
 from cluster.aggregator.shared_rates import SharedRates
 from cluster.aggregator.transport import TransportAddress
 from cluster.aggregator.transport_server import TransportServer
@@ -52,6 +54,8 @@ NAMESPACE = "rayroom"
 MAX_CONCURRENCY = 1_000
 CLOSE_TIMEOUT_S = 5.0
 METRICS_EVERY_S = 5.0
+TENANTS_EVERY = 12
+"""The tenants' spend is read with every so many of the others: it visits all accounts on the journal's thread."""
 BILL_TIMEOUT_SHARE = 0.8
 
 log = structlog.get_logger()
@@ -192,13 +196,19 @@ class Aggregator:
         return {**await self._commit_log.metrics(), **asdict(counts), **alerts, **failures}
 
     async def _show_metrics(self) -> None:
-        metrics = CostMetrics(self._shard)
-        while True:
+        costs, rooms, top = CostMetrics(self._shard), RoomMetrics(self._shard), TopTenants()
+        spend = dict[str, int]()
+        for number in count():
             await asyncio.sleep(METRICS_EVERY_S)
             try:
-                metrics.show(await self.cost_metrics())
+                costs.show(await self.cost_metrics())
+                if number % TENANTS_EVERY == 0:
+                    spend = top.spend(await self._commit_log.spend_of_month())
+                open_rooms = self._rooms.signal(time.time()).open_rooms
+                # Every time, although it is as before: Ray forgets a gauge that is not recorded for a while.
+                rooms.show(open_rooms, self._rooms.sums.totals, spend)
             except Exception as error:
-                log.warning("cost metrics failed", error=type(error).__name__)
+                log.warning("metrics failed", error=type(error).__name__)
 
     async def drain(self) -> int:
         """Seal and flush all settled events; return the number of open intents. Raises BackendError."""

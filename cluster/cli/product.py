@@ -147,6 +147,33 @@ def reference(context: typer.Context) -> None:
     print(page(context.find_root().command), end="")
 
 
+def metrics() -> None:
+    """Print docs/metrics.md: every metric with its kind, its labels and its meaning."""
+    from routing.telemetry.metrics import reference_page
+
+    print(reference_page(), end="")
+
+
+def top(
+    metrics: Annotated[list[str] | None, typer.Option(help="A metrics URL of a node or of `rayroom dispatch`.")] = None,
+    dashboard: Annotated[str, typer.Option(help="Ray's dashboard, which lists the nodes.")] = "http://127.0.0.1:8265",
+    every_s: Annotated[float, typer.Option("--every", min=1, max=60, help="Seconds between two looks.")] = 5.0,
+    once: Annotated[bool, typer.Option("--once", help="Print one overview and end.")] = False,
+) -> None:
+    """Show the rooms, tiers, models, replicas and spend of a running app, until Ctrl-C.
+
+    Ray's metrics change every ten seconds by default (RAY_metrics_report_interval_ms). --metrics may be repeated.
+    """
+    import asyncio
+    from contextlib import suppress
+
+    from cluster.cli.top.command import show_top
+
+    console = Console() if sys.stdout.isatty() else Console(width=140)
+    with suppress(KeyboardInterrupt):
+        asyncio.run(show_top(metrics or (), dashboard, every_s, console, once))
+
+
 def parked(
     config: Annotated[Path, typer.Option(help="The Serve configuration that names the journal.")] = Path(CONFIG),
     tenant: Annotated[str | None, typer.Option(help="Only the windows of this tenant.")] = None,

@@ -12,7 +12,7 @@ from routing.errors import ConfigurationError
 EXTRAS = {
     "agent": ("deepgram", "elevenlabs", "livekit", "simplejpeg"),
     "senses": ("espeakng_loader", "pocketsphinx", "rapidocr_onnxruntime", "soxr"),
-    "lab": ("altair", "jinja2", "prometheus_client", "pyarrow", "vl_convert"),
+    "lab": ("altair", "jinja2", "pyarrow", "vl_convert"),
 }
 CHECKOUT_FILES = ("serve_config.yaml", "examples/trpc_backend/server.js")
 

@@ -211,6 +211,10 @@ class CommitLog:
         """Return the spend of a tenant and of a room, without waiting for a commit: a heartbeat must not."""
         return self._writer.spent(tenant_id, room)
 
+    async def spend_of_month(self) -> dict[str, int]:
+        """Return the spend of each tenant in this month, of UTC: for an overview, never for a bill."""
+        return await self.run_on_journal_thread(lambda: self._writer.spend_of_month())
+
     async def open_intents(self) -> int:
         return await self._read(self._reader.open_intents)
 

@@ -119,6 +119,10 @@ class EntryWriter:
         """Return the spend of a tenant and of a room, without reservations; any thread may call it."""
         return self._ledger.spent(tenant_id, room, self._clock())
 
+    def spend_of_month(self) -> dict[str, int]:
+        """Return the spend of each tenant in this month of UTC."""
+        return self._ledger.spend_of_month(day_of(self._clock(), "")[:7])
+
     def _transact(self, apply: Callable[[], list[Receipt]]) -> list[Receipt]:
         self._after_commit.clear()
         try:

@@ -125,6 +125,14 @@ class Ledger:
             self._raise_alerts(settled.tenant_id, tenant, now_s)
         return _committed(tenant, room)
 
+    def spend_of_month(self, month: str) -> dict[str, int]:
+        """Return the spend of each tenant that spent in a month, such as 2026-11."""
+        return {
+            tenant_id: account.month_nanousd
+            for (tenant_id, room), account in self.accounts.items()
+            if not room and account.day[:7] == month and account.month_nanousd
+        }
+
     def forget_idle(self, before_day: str) -> None:
         """Forget the accounts of rooms that spent nothing since a day, and have nothing reserved."""
         idle = [

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from cachetools import FIFOCache
 
+from cluster.rooms.agent_sums import AgentSums
 from cluster.rooms.closed_rooms import ClosedRoom
 from cluster.rooms.forecast import RoomSignal
 from cluster.rooms.rates import RoomTraffic
@@ -26,6 +27,7 @@ class RoomRegistry:
     closed: FIFOCache[tuple[str, str], float] = field(default_factory=lambda: FIFOCache(MAX_ROOMS))
     """When a job had opened the room that it closed. Its token of that time, and any older one, is dead."""
     traffic: RoomTraffic = field(default_factory=RoomTraffic)
+    sums: AgentSums = field(default_factory=AgentSums)
 
     @classmethod
     def with_closed(cls, closings: Iterable[ClosedRoom]) -> RoomRegistry:
@@ -42,6 +44,7 @@ class RoomRegistry:
             self.expire_silent(heartbeat.beat_at_s)
         previous = self.heartbeats.get(heartbeat.room)
         self.heartbeats[heartbeat.room] = heartbeat
+        self.sums.add(previous, heartbeat)
         if previous is None:
             self.traffic.add_joins(heartbeat.beat_at_s)
         elif previous.job_id == heartbeat.job_id:

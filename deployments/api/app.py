@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
@@ -16,12 +17,15 @@ from starlette.types import Receive, Scope, Send
 from deployments.api.response_headers import refused_rate
 from deployments.api.uploads import Uploads
 from routing.errors import BodyTimeout, Overloaded, RayroomError, TooLarge
+from routing.telemetry.current_request import CURRENT, CurrentRequest, RequestEnd
+from routing.telemetry.tracing import Span, task_span, valid_traceparent
 
 BODY_TIMEOUT_S = 20.0
 """A frame of 2 MB arrives in that time at less than 1 Mbit/s."""
 # Below the 4 MB that a Serve handle may carry between replicas.
 MAX_JSON_BYTES = 3_500_000
 CUT_UPLOAD = "The connection ended before the whole request had arrived; no vendor was called."
+NO_ROUTE = "no_such_route"
 _PLAIN_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 
 Endpoint = Callable[..., Awaitable[Response]]
@@ -61,6 +65,7 @@ class _Route:
     """The endpoints of one path by method, and the path's pattern where it has parameters."""
 
     def __init__(self, path: str) -> None:
+        self.path = path
         # `{name:path}` may hold slashes, as Starlette has it.
         named = re.sub(r"{(\w+):path}", r"(?P<\1>.+)", path)
         self.pattern = re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", named))
@@ -74,8 +79,18 @@ class ApiApp(FastAPI):
     reads its request itself and returns a response, so it needs neither.
     """
 
-    def __init__(self, *, request_ids: bool = True, uploads: Uploads | None = None, **settings: Any) -> None:
-        """`request_ids` is False behind a server that adds `x-request-id` to each response, as Ray Serve does."""
+    def __init__(
+        self,
+        *,
+        request_ids: bool = True,
+        uploads: Uploads | None = None,
+        on_end: Callable[[RequestEnd], None] = lambda end: None,
+        **settings: Any,
+    ) -> None:
+        """`request_ids` is False behind a server that adds `x-request-id` to each response, as Ray Serve does.
+
+        `on_end` is called when a response was sent.
+        """
         super().__init__(
             **settings,
             openapi_url=None,
@@ -85,6 +100,7 @@ class ApiApp(FastAPI):
             generate_unique_id_function=lambda route: route.name,
         )
         self._request_ids = request_ids
+        self._on_end = on_end
         self._exact: dict[str, _Route] = {}
         self._patterns: list[_Route] = []
         self._uploads = uploads or Uploads()
@@ -107,36 +123,51 @@ class ApiApp(FastAPI):
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
+        current = CurrentRequest(request_id(scope["headers"]))
+        CURRENT.set(current)
+        started_s = time.perf_counter()
+        with task_span(scope["method"], "server", parent=_traceparent(scope["headers"])) as span:
+            try:
+                await self._serve(scope, receive, send, current)
+            finally:
+                _describe_span(span, scope["method"], current)
+                self._on_end(current.end(time.perf_counter() - started_s))
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, current: CurrentRequest) -> None:
         try:
-            response = await self._respond(scope, receive)
+            response = await self._respond(scope, receive, current)
         except ClientDisconnect:
             # Also reported where only a proxy lost the body; without a response the client would get a bare 500.
-            response = error_response(Overloaded(CUT_UPLOAD, retry_after_s=1.0))
+            response = _failed(current, Overloaded(CUT_UPLOAD, retry_after_s=1.0))
         except Exception:
-            await self._identified(error_response(RayroomError()), scope)(scope, receive, send)
+            await self._identified(_failed(current, RayroomError()), current)(scope, receive, send)
             # The server logs the bug with its traceback.
             raise
-        await self._identified(response, scope)(scope, receive, send)
+        await self._identified(response, current)(scope, receive, send)
 
-    def _identified(self, response: Response, scope: Scope) -> Response:
+    def _identified(self, response: Response, current: CurrentRequest) -> Response:
+        current.status = response.status_code
         if self._request_ids:
-            response.headers["x-request-id"] = request_id(scope["headers"])
+            response.headers["x-request-id"] = current.request_id
         return response
 
-    async def _respond(self, scope: Scope, receive: Receive) -> Response:
+    async def _respond(self, scope: Scope, receive: Receive, current: CurrentRequest) -> Response:
         path: str = scope["path"].removeprefix(scope.get("root_path", ""))
         route, parameters = self._find(path)
         if route is None:
+            current.error_code = NO_ROUTE
             return _no_route(404, "Not Found")
+        current.route = route.path
         found = route.endpoints.get(scope["method"])
         if found is None:
+            current.error_code = NO_ROUTE
             return _no_route(405, "Method Not Allowed", {"allow": ", ".join(route.endpoints)})
         endpoint, max_bytes = found
         request = BoundedRequest(scope, receive, max_bytes, self._uploads)
         try:
             response = await endpoint(request, **parameters)
         except RayroomError as error:
-            response = error_response(error)
+            response = _failed(current, error)
         response.headers.update(request.response_headers)
         return response
 
@@ -173,9 +204,30 @@ def error_response(error: RayroomError) -> JSONResponse:
     return JSONResponse(error.envelope(), error.status, headers)
 
 
+def _describe_span(span: Span, method: str, current: CurrentRequest) -> None:
+    span.rename(f"{method} {current.route}")
+    span.set(
+        http__request__method=method,
+        http__route=current.route,
+        http__response__status_code=current.status,
+        error__type=current.error_code,
+        rayroom__request_id=current.request_id,
+    )
+
+
+def _failed(current: CurrentRequest, error: RayroomError) -> JSONResponse:
+    current.error_code = error.code
+    return error_response(error)
+
+
 def _no_route(status: int, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    error = {"message": message, "type": "invalid_request_error", "code": "no_such_route", "param": None}
+    error = {"message": message, "type": "invalid_request_error", "code": NO_ROUTE, "param": None}
     return JSONResponse({"error": error}, status, headers)
+
+
+def _traceparent(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """Return the caller's W3C traceparent, or an empty text."""
+    return next((valid_traceparent(value.decode("latin-1")) for name, value in headers if name == b"traceparent"), "")
 
 
 def request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:

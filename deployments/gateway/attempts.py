@@ -149,9 +149,15 @@ async def embed(failover: Failover, handle: EmbedHandle, request: RoutedRequest)
 
 
 def _sent(request: Sent, candidate: Candidate, attempt: MeteredAttempt) -> Sent:
-    """Return the request with its attempt's time, event and tenant."""
+    """Return the request with its attempt's time, event, tenant and span."""
     intent = attempt.intent
-    return replace(request, timeout_s=candidate.timeout_s, event_id=intent.event_id, tenant_id=intent.tenant_id)
+    return replace(
+        request,
+        timeout_s=candidate.timeout_s,
+        event_id=intent.event_id,
+        tenant_id=intent.tenant_id,
+        traceparent=candidate.span.traceparent,
+    )
 
 
 def _request_of(candidate: Candidate) -> ModelRequest:

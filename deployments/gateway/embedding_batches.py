@@ -42,7 +42,7 @@ async def embed_in_batches(failover: Failover, handle: EmbedHandle, request: Rou
     async def embed(number: int, inputs: tuple[Message, ...]) -> Embedded:
         async with slots:
             timeouts = replace(request.timeouts, total_s=max(0.0, ends_at_s - failover.clock()))
-            billing = replace(request.billing, request_id=f"{request.billing.request_id}-{number}")
+            billing = replace(request.billing, event_key=f"{request.billing.event_key}-{number}")
             call = replace(pinned, messages=inputs, timeouts=timeouts, billing=billing)
             return await attempts.embed(failover, handle, call)
 

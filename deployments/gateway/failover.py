@@ -13,8 +13,9 @@ import structlog
 
 from deployments.gateway.first_tokens import FirstTokenTimer, FirstTokenTimes
 from deployments.gateway.metering import Meter, MeteredAttempt
-from deployments.gateway.metrics import GatewayMetrics, NoMetrics
+from deployments.gateway.metrics import GatewayMetrics
 from deployments.gateway.models import RoutedRequest
+from routing.billing.charges import is_cancelled
 from routing.breaker import Breaker, Breakers, BreakerState, Permit
 from routing.catalogue import Catalogue, Model
 from routing.chat import Effort
@@ -33,6 +34,8 @@ from routing.latency import ModelLatencies
 from routing.models import Usage
 from routing.policy import Decision
 from routing.retry import MIN_ATTEMPT_S, FailedAttempt, RetrySettings, RetryStep, next_step, refusal_cause
+from routing.telemetry.attempt_end import AttemptEnd, describe_attempt
+from routing.telemetry.tracing import NO_SPAN, Span, start_span
 
 log = structlog.get_logger()
 
@@ -57,7 +60,7 @@ class Failover:
         self._retries = retries
         self._breakers = breakers
         self._rng = rng
-        self._metrics = metrics or NoMetrics()
+        self._metrics = metrics or GatewayMetrics()
         self._latencies = ModelLatencies()
         self._first_tokens = FirstTokenTimes(first_token_p99_s or {}, clock)
 
@@ -85,14 +88,13 @@ class Failover:
     def count_fallback(self, model: Model, to: Model) -> None:
         self._metrics.fell_back(model.name, to.name)
 
-    def report(self, candidate: Candidate, metered: MeteredAttempt, error: BaseException | None, took_s: float) -> None:
+    def report(self, candidate: Candidate, end: AttemptEnd, error: BaseException | None) -> None:
         """Report the end of an attempt to its model's breaker; the latency of a success is remembered."""
-        model, received = candidate.model, metered.received
-        if received.usage is not None:
-            self._metrics.answered(model.name, received.usage, received.service_tier)
+        model = candidate.model
+        self._metrics.attempt_ended(end)
         turned = candidate.breaker.report(candidate.permit, error, self.clock())
         if error is None:
-            self._latencies.add(model.name, took_s)
+            self._latencies.add(model.name, end.took_s)
         if turned is not None:
             self._metrics.breaker_turned(model.name, turned.value)
             log.warning("breaker turned", vendor=model.vendor, model=model.name, state=turned.value)
@@ -113,6 +115,7 @@ class Failover:
         step = next_step(failed, self._retries, self._rng)
         if step.more_room:
             self._metrics.requested_again(model.name)
+        self._metrics.step_taken(model.name, step)
         if isinstance(error, ProviderRefused):
             self._metrics.refused(model.name, refusal_cause(error))
         log.warning("attempt failed", model=model.name, error=error.code, then=step.kind, reason=step.reason)
@@ -219,6 +222,8 @@ class Candidate:
     """Whether the model's last answer was thought only, so that it gets more output tokens."""
     timer: FirstTokenTimer | None = field(default=None, repr=False)
     """Times the first token of a stream."""
+    span: Span = field(default=NO_SPAN, repr=False)
+    """The attempt's span, below that of its request."""
     failed: bool = False
     """Whether the attempt ended in an error; it was suppressed, for another attempt may follow."""
 
@@ -242,6 +247,7 @@ class Candidate:
             self.timeout_s,
             run.request.options.service_tier,
         )
+        self.span = start_span(f"attempt {self.model.name}")
         started_s = called_s = failover.clock()
         ended: BaseException | None = None
         try:
@@ -250,7 +256,9 @@ class Candidate:
                 if self.timeout_s < MIN_ATTEMPT_S:
                     # The reservation took the time that was left for the vendor.
                     raise CostsUnavailable(retry_after_s=1.0)
+                self.span.event("reserved")
                 yield metered
+                self.span.event("answered")
         except BaseException as error:
             ended = error
             if isinstance(error, ProviderError):
@@ -260,12 +268,35 @@ class Candidate:
                 self.timer.expire()
         # Reported however the attempt ended, a cancellation included: a probe's permit must come back.
         run.cost_nanousd += metered.cost_nanousd
-        failover.report(self, metered, ended, failover.clock() - started_s)
+        end = _attempt_end(self, metered, ended, failover.clock() - started_s)
+        failover.report(self, end, ended)
+        describe_attempt(self.span, end, run.attempts, metered.intent.event_id)
+        self.span.end(ended)
         if ended is not None:
             self.failed = True
             last = run.end_attempt(self, ended)
             if last is not None:
                 raise last
+
+
+def _attempt_end(
+    candidate: Candidate, metered: MeteredAttempt, error: BaseException | None, took_s: float
+) -> AttemptEnd:
+    run, received = candidate.run, metered.received
+    return AttemptEnd(
+        service=run.request.billing.service,
+        tier=run.decision.tier,
+        vendor=candidate.model.vendor,
+        model=candidate.model.name,
+        outcome="ok" if error is None else "cancelled" if is_cancelled(error) else "error",
+        code=error.code if isinstance(error, RayroomError) else None,
+        took_s=took_s,
+        first_token_s=None if candidate.timer is None else candidate.timer.took_s,
+        usage=received.usage,
+        cost_nanousd=metered.cost_nanousd,
+        estimated=metered.estimated,
+        service_tier=received.service_tier,
+    )
 
 
 def _for_caller(error: RayroomError, model: Model) -> RayroomError:

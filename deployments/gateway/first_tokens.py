@@ -44,6 +44,8 @@ class FirstTokenTimer:
     clock: Callable[[], float] = field(repr=False)
     running: bool = True
     started_s: float = field(init=False)
+    took_s: float | None = None
+    """The seconds until the first token; None while none has come."""
 
     def __post_init__(self) -> None:
         self.started_s = self.clock()
@@ -52,7 +54,8 @@ class FirstTokenTimer:
         """Record that a token came; only the first counts."""
         if self.running:
             self.running = False
-            self.latencies.add(self.key, self.clock() - self.started_s)
+            self.took_s = self.clock() - self.started_s
+            self.latencies.add(self.key, self.took_s)
 
     def expire(self) -> None:
         """Record that no token came within the limit."""

@@ -32,7 +32,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BillingContext:
-    """The tenant, room and service that a request is billed to. `request_id` is generated here, never the caller's."""
+    """The tenant, room and service that a request is billed to."""
 
     tenant: Tenant
     room: str
@@ -41,7 +41,10 @@ class BillingContext:
     room_opened_at_s: float = 0.0
     participant: str = ""
     """The identity of the person whose request it is, such as the sharer of a screen; empty for nobody's."""
-    request_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    request_id: str = ""
+    """The id in the response's header, which the caller may have chosen: for people who look a request up."""
+    event_key: str = field(default_factory=lambda: uuid.uuid4().hex)
+    """The id from which the events' ids are made: generated here, so that no caller can repeat one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +132,7 @@ class Meter:
         means = self._history.means(model.name, most)
         tariff = Tariff(price=price, most=most, requested_tier=service_tier, means=means)
         intent = Intent(
-            event_id=event_id_of(billing.request_id, number, now_s),
+            event_id=event_id_of(billing.event_key, number, now_s),
             tenant_id=billing.tenant.tenant_id,
             room=billing.room,
             service=billing.service,
@@ -192,6 +195,7 @@ class MeteredAttempt:
         self.streamed = False
         """Whether each piece arrives as it is produced: before the first one the model has written nothing."""
         self.cost_nanousd = 0
+        self.estimated = False
 
     async def __aenter__(self) -> MeteredAttempt:
         await self._meter.reserve(self.intent)
@@ -205,7 +209,7 @@ class MeteredAttempt:
             log.error("unit price missing", model=self._model, unit=charge.unpriced_unit)
         if not price.knows_tier(self.received.service_tier):
             log.warning("service tier without a price billed at the dearest", model=self._model)
-        self.cost_nanousd = charge.cost_nanousd
+        self.cost_nanousd, self.estimated = charge.cost_nanousd, charge.estimated
         if error is None:
             self._meter.remember(self._model, self._tariff.most, self.received)
         try:
@@ -222,13 +226,13 @@ def _outcome(error: BaseException | None) -> Outcome:
     return Outcome.CANCELLED if is_cancelled(error) else Outcome.ERROR
 
 
-def event_id_of(request_id: str, number: int, at_s: float) -> str:
+def event_id_of(event_key: str, number: int, at_s: float) -> str:
     """Return the id of a request's attempt: a UUID of version 7, which begins with its time in milliseconds.
 
     The journal's index grows at its end then. Random ids would change a page of it for each event, twice the bytes of a
     commit. uuid.uuid7 comes with Python 3.14.
     """
     time_bits = (int(1_000 * at_s) & 0xFFFF_FFFF_FFFF) << 80
-    own_bits = uuid.uuid5(_EVENTS, f"{request_id}|{number}").int & 0x0FFF_3FFF_FFFF_FFFF_FFFF
+    own_bits = uuid.uuid5(_EVENTS, f"{event_key}|{number}").int & 0x0FFF_3FFF_FFFF_FFFF_FFFF
     version, variant = 7 << 76, 2 << 62
     return str(uuid.UUID(int=time_bits | version | variant | own_bits))

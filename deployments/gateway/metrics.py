@@ -1,39 +1,43 @@
-"""Name the router's metrics, and count them in its replica."""
+"""Count the events of requests in a router replica."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterator, Mapping
+from itertools import product
 
-from ray.serve import metrics
+from ray.serve import metrics as serve_metrics
 
 from deployments.api.uploads import UploadLimit
-from routing.models import Usage
-from routing.retry import RefusalCause
-
-BREAKER_TRANSITIONS = "rayroom_breaker_transitions"
-FALLBACKS = "rayroom_fallbacks"
-INPUT_TOKENS = "rayroom_input_tokens"
-CACHED_INPUT_TOKENS = "rayroom_cached_input_tokens"
-"""Divided by `rayroom_input_tokens`: the share of a model's input that its vendor read from its prompt cache."""
-SERVED_TIERS = "rayroom_served_tiers"
-EMPTY_ANSWERS = "rayroom_empty_answers_requested_again"
-REFUSALS = "rayroom_refusals"
-REFUSED_UPLOADS = "rayroom_refused_uploads"
-SET_ASIDE_USAGE = "rayroom_speech_usage_set_aside"
-KNOWN_TIERS = frozenset({"default", "standard", "auto", "flex", "priority", "batch", "on_demand", "scale"})
-"""The tiers of the vendors by their own names. A label holds no other text of a vendor."""
+from deployments.common.instruments import WAIT_S, Instrument, Instruments, instrument_of
+from deployments.common.settings import ServiceSettings
+from deployments.gateway.models import GatewaySettings
+from routing.breaker import BreakerState
+from routing.catalogue import Catalogue
+from routing.models import Service, Settlement, Tier, Usage
+from routing.retry import RefusalCause, RetryStep
+from routing.telemetry import router_metrics as names
+from routing.telemetry.attempt_end import AttemptEnd
+from routing.telemetry.current_request import RequestEnd
+from routing.telemetry.metric import Metric
 
 
-class GatewayMetrics(Protocol):
-    """Counts the events of requests, by model; never by room, tenant or key."""
+class GatewayMetrics:
+    """Counts nothing: for a gateway outside a cluster. No event names a room, a tenant or a key."""
+
+    def request_ended(self, end: RequestEnd) -> None:
+        """Count a request once its response was sent."""
+
+    def decided(self, service: Service, tier: Tier, complex_share: float) -> None:
+        """Count a routed request; `complex_share` is the complex tier's share of this replica's requests so far."""
+
+    def attempt_ended(self, end: AttemptEnd) -> None: ...
+
+    def step_taken(self, model: str, step: RetryStep) -> None:
+        """Count the step after a failed attempt."""
 
     def breaker_turned(self, model: str, to: str) -> None: ...
 
     def fell_back(self, model: str, to: str) -> None: ...
-
-    def answered(self, model: str, usage: Usage, service_tier: str | None) -> None:
-        """Count the input tokens, and the served tier, of an attempt whose usage the vendor reported."""
 
     def requested_again(self, model: str) -> None:
         """Count an answer that was thought only, and is requested again with more room."""
@@ -43,83 +47,111 @@ class GatewayMetrics(Protocol):
     def upload_refused(self, limit: UploadLimit) -> None:
         """Count a body that was not received, because too many were being received."""
 
+    def speech_billed(self, service: Service, vendor: str, model: str, settled: Settlement) -> None: ...
+
     def set_aside_usage(self) -> None:
         """Count an item of speech usage that cannot be priced."""
 
 
-class NoMetrics:
-    """Counts nothing: for a gateway outside a cluster."""
-
-    def breaker_turned(self, model: str, to: str) -> None:
-        return None
-
-    def fell_back(self, model: str, to: str) -> None:
-        return None
-
-    def answered(self, model: str, usage: Usage, service_tier: str | None) -> None:
-        return None
-
-    def requested_again(self, model: str) -> None:
-        return None
-
-    def refused(self, model: str, cause: RefusalCause) -> None:
-        return None
-
-    def upload_refused(self, limit: UploadLimit) -> None:
-        return None
-
-    def set_aside_usage(self) -> None:
-        return None
-
-
-class ServeMetrics:
+class ServeMetrics(GatewayMetrics):
     """Counts in this replica; Ray adds deployment and replica to the labels."""
 
-    def __init__(self) -> None:
-        self._turned = _counter(BREAKER_TRANSITIONS, "Turns of a model's breaker.", ("model", "to"))
-        self._fell_back = _counter(FALLBACKS, "Requests that went on to another model.", ("model", "to"))
-        self._input = _counter(INPUT_TOKENS, "Input tokens that vendors reported.", ("model",))
-        self._cached = _counter(CACHED_INPUT_TOKENS, "Those of the input tokens that were read from cache.", ("model",))
-        self._tiers = _counter(SERVED_TIERS, "Answers by the tier that the vendor served.", ("model", "tier"))
-        self._again = _counter(EMPTY_ANSWERS, "Answers that were thought only, requested again.", ("model",))
-        self._refused = _counter(REFUSALS, "Requests that a vendor refused.", ("model", "cause"))
-        self._uploads = _counter(REFUSED_UPLOADS, "Bodies refused because too many were arriving.", ("limit",))
-        self._set_aside = _counter(SET_ASIDE_USAGE, "Items of speech usage that cannot be priced.", ())
+    def __init__(self, instruments: Instruments) -> None:
+        self._instruments = instruments
+        self._shares: dict[Service, float] = {}
+
+    def request_ended(self, end: RequestEnd) -> None:
+        route = {"route": end.route}
+        self._instruments.add(names.REQUESTS, 1, {**route, "status": f"{end.status // 100}xx"})
+        self._instruments.observe(names.REQUEST_SECONDS, end.took_s, route)
+        if end.error_code is not None:
+            self._instruments.add(names.REQUEST_ERRORS, 1, {**route, "code": end.error_code})
+
+    def decided(self, service: Service, tier: Tier, complex_share: float) -> None:
+        self._instruments.add(names.DECISIONS, 1, {"service": service, "tier": tier})
+        # A gauge has no sum to gather: only what a reader could see is set.
+        if round(complex_share, 2) != self._shares.get(service):
+            self._shares[service] = round(complex_share, 2)
+            self._instruments.set(names.COMPLEX_SHARE, complex_share, {"service": service})
+
+    def attempt_ended(self, end: AttemptEnd) -> None:
+        at = {"service": end.service, "vendor": end.vendor, "model": end.model}
+        self._instruments.add(names.ATTEMPTS, 1, {**at, "tier": end.tier, "outcome": end.outcome})
+        if end.code is not None:
+            self._instruments.add(names.ATTEMPT_ERRORS, 1, {"vendor": end.vendor, "model": end.model, "code": end.code})
+        if end.outcome == "ok":
+            self._instruments.observe(names.ATTEMPT_SECONDS, end.took_s, at)
+        if end.first_token_s is not None:
+            self._instruments.observe(names.FIRST_TOKEN_SECONDS, end.first_token_s, at)
+        if end.service_tier is not None:
+            self._instruments.add(names.SERVED_TIERS, 1, {"model": end.model, "tier": tier_label(end.service_tier)})
+        self._spend(at, end.usage, end.cost_nanousd, end.estimated)
+
+    def step_taken(self, model: str, step: RetryStep) -> None:
+        self._instruments.add(names.STEPS, 1, {"model": model, "step": step.kind})
 
     def breaker_turned(self, model: str, to: str) -> None:
-        self._turned.inc(tags={"model": model, "to": to})
+        self._instruments.add(names.BREAKER_TRANSITIONS, 1, {"model": model, "to": to})
+        self._instruments.set(names.BREAKER_STATE, names.BREAKER_LEVELS[BreakerState(to)], {"model": model})
 
     def fell_back(self, model: str, to: str) -> None:
-        self._fell_back.inc(tags={"model": model, "to": to})
-
-    def answered(self, model: str, usage: Usage, service_tier: str | None) -> None:
-        # Ray's counters refuse an increment of zero.
-        if usage.input_tokens:
-            self._input.inc(usage.input_tokens, tags={"model": model})
-        if usage.cached_input_tokens:
-            self._cached.inc(usage.cached_input_tokens, tags={"model": model})
-        if service_tier is not None:
-            self._tiers.inc(tags={"model": model, "tier": tier_label(service_tier)})
+        self._instruments.add(names.FALLBACKS, 1, {"model": model, "to": to})
 
     def requested_again(self, model: str) -> None:
-        self._again.inc(tags={"model": model})
+        self._instruments.add(names.EMPTY_ANSWERS, 1, {"model": model})
 
     def refused(self, model: str, cause: RefusalCause) -> None:
-        self._refused.inc(tags={"model": model, "cause": cause})
+        self._instruments.add(names.REFUSALS, 1, {"model": model, "cause": cause})
 
     def upload_refused(self, limit: UploadLimit) -> None:
-        self._uploads.inc(tags={"limit": limit})
+        self._instruments.add(names.REFUSED_UPLOADS, 1, {"limit": limit})
+
+    def speech_billed(self, service: Service, vendor: str, model: str, settled: Settlement) -> None:
+        at = {"service": service, "vendor": vendor, "model": model}
+        self._spend(at, settled.usage, settled.cost_nanousd, settled.estimated)
 
     def set_aside_usage(self) -> None:
-        self._set_aside.inc()
+        self._instruments.add(names.SET_ASIDE_USAGE, 1)
+
+    def spans_lost(self, spans: int) -> None:
+        """Count spans that the collector of traces did not take; any thread may call it."""
+        self._instruments.add_now(names.SPANS_LOST, spans)
+
+    def _spend(self, at: Mapping[str, str], usage: Usage | None, cost_nanousd: int, estimated: bool) -> None:
+        for kind, amount in (usage or Usage()).nonzero().items():
+            self._instruments.add(names.USAGE, amount, {**at, "kind": kind})
+        self._instruments.add(names.COST, cost_nanousd, {**at, "kind": names.COST_KINDS[estimated]})
+
+
+def router_instruments(
+    settings: GatewaySettings,
+    catalogue: Catalogue,
+    make: Callable[[Metric], Instrument] = lambda metric: instrument_of(metric, serve_metrics),
+    wait_s: float = WAIT_S,
+) -> Instruments:
+    """Return the instruments of a router, with the series of all configured models and all routes."""
+    rows = [*_model_rows(settings, catalogue), *({"route": route} for route in names.ROUTES)]
+    return Instruments(names.ROUTER_METRICS, rows, make, wait_s)
 
 
 def tier_label(service_tier: str) -> str:
     """Return a vendor's tier as a label of a metric."""
     name = service_tier.lower()
-    return name if name in KNOWN_TIERS else "other"
+    return name if name in names.KNOWN_TIERS else "other"
 
 
-def _counter(name: str, description: str, labels: Sequence[str]) -> metrics.Counter:
-    # Ray annotates `tag_keys` as a tuple of one string, and accepts any length.
-    return metrics.Counter(name, description=description, tag_keys=tuple(labels))  # type: ignore[arg-type]
+def _model_rows(settings: GatewaySettings, catalogue: Catalogue) -> Iterator[dict[str, str]]:
+    """Yield the labels of each configured model, and each pair of models between which a request may fall back."""
+    services: tuple[tuple[Service, ServiceSettings], ...] = (("vision", settings.vision), ("llm", settings.llm))
+    for service, configured in services:
+        yield {"service": service}
+        for tier, models in configured.models_of().items():
+            for name in models:
+                vendor = catalogue.get(name).vendor
+                yield {"service": service, "tier": tier, "vendor": vendor, "model": name}
+        every = (*configured.simple, *configured.complex)
+        yield from ({"model": name, "to": other} for name, other in product(every, every) if name != other)
+    for name in settings.embeddings.models:
+        vendor = catalogue.get(name).vendor
+        yield {"service": "embeddings", "tier": Tier.SIMPLE, "vendor": vendor, "model": name}
+        yield from ({"model": name, "to": other} for other in settings.embeddings.models if name != other)

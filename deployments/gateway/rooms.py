@@ -11,12 +11,21 @@ from deployments.api.auth import RoomToken, TokenLifetime, issue_token, renew_to
 from deployments.api.room_schemas import Heartbeat, OpenRoom
 from deployments.common.settings import RoomSettings
 from deployments.gateway.metering import Meter, check_active
-from deployments.gateway.metrics import GatewayMetrics, NoMetrics
+from deployments.gateway.metrics import GatewayMetrics
 from deployments.gateway.models import ClusterClient
 from deployments.gateway.speech_metering import PricedSpeech, SetAsideUsage, SpeechMetering
 from routing.billing.bill import BillPage, BillRequest
 from routing.billing.budgets import BudgetStatus, tightest_budget
-from routing.models import Directory, RoomHeartbeat, Spending, Tenant, TenantAgent, TenantTotals
+from routing.models import (
+    Directory,
+    Intent,
+    RoomHeartbeat,
+    Settlement,
+    Spending,
+    Tenant,
+    TenantAgent,
+    TenantTotals,
+)
 from routing.rooms import RefusedField, check_metadata, parse_room, read_tenant_agent
 
 log = structlog.get_logger()
@@ -59,7 +68,7 @@ class RoomService:
         clock: Callable[[], float],
         metrics: GatewayMetrics | None = None,
     ) -> None:
-        self._metrics = metrics or NoMetrics()
+        self._metrics = metrics or GatewayMetrics()
         self._lifetime = TokenLifetime(ttl_s=settings.token_ttl_s, longest_s=settings.token_longest_life_s)
         self._cluster = cluster
         self._directory = directory
@@ -97,6 +106,7 @@ class RoomService:
         speech = self._speech.price(token, beat.usage, self._clock(), beat.participants)
         self._report_set_aside(token, speech)
         await self._meter.record_spent(token.tenant_id, speech.entries)
+        self._count_speech(speech)
         tenant, spending = await self._directory.tenant(token.tenant_id), None
         if not beat.ended:
             check_active(tenant)
@@ -127,6 +137,13 @@ class RoomService:
         if request.query.tenant_id is not None and not page.tenant_known:
             await self._directory.tenant(request.query.tenant_id)
         return page
+
+    def _count_speech(self, speech: PricedSpeech) -> None:
+        intents = {entry.event_id: entry for entry in speech.entries if isinstance(entry, Intent)}
+        for entry in speech.entries:
+            if isinstance(entry, Settlement):
+                intent = intents[entry.event_id]
+                self._metrics.speech_billed(intent.service, intent.vendor, intent.model, entry)
 
     def _report_set_aside(self, token: RoomToken, speech: PricedSpeech) -> None:
         for usage in speech.set_aside:

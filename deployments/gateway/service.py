@@ -21,7 +21,7 @@ from deployments.gateway.failover import Failover
 from deployments.gateway.frame_order import FrameOrder
 from deployments.gateway.frame_prompt import ReceivedFrame, frame_message
 from deployments.gateway.metering import AdmittedRequest, BillingContext, Meter, check_active
-from deployments.gateway.metrics import GatewayMetrics, NoMetrics
+from deployments.gateway.metrics import GatewayMetrics
 from deployments.gateway.models import (
     AnswerHandle,
     ClusterClient,
@@ -41,7 +41,7 @@ from deployments.gateway.turns import turn_features
 from routing.breaker import Breakers
 from routing.catalogue import Catalogue
 from routing.complexity import Complexity, score_frame, score_turn
-from routing.errors import BadInput, UnknownModel
+from routing.errors import BadInput, RayroomError, UnknownModel
 from routing.fairness import FairShare
 from routing.models import Delta, Directory, EmbeddingResult, Service, Tier
 from routing.policy import (
@@ -53,6 +53,7 @@ from routing.policy import (
     within_limits,
 )
 from routing.ratelimit import TenantLimits
+from routing.telemetry.current_request import current_request_id, note_error
 
 SEARCHES_A_REQUEST = 4.0
 """An agent searches up to three times while a question is being spoken, and once for the final question."""
@@ -79,7 +80,7 @@ class Gateway:
         self.served_models = served_models(settings)
         """The models that a request may name: those of the configuration, and no other of the catalogue."""
         self.keys = keys
-        self.metrics: GatewayMetrics = metrics or NoMetrics()
+        self.metrics: GatewayMetrics = metrics or GatewayMetrics()
         self.tokens = Tokens(keys)
         self._handles = handles
         self._cluster = cluster
@@ -178,10 +179,15 @@ class Gateway:
     async def _stream(self, routed: RoutedRequest) -> AsyncGenerator[Delta | RoutedAnswer, None]:
         with self._slot(routed.billing):
             async with aclosing(attempts.stream(self._failover, self._handles.llm, routed)) as pieces:
-                async for piece in pieces:
-                    if isinstance(piece, RoutedAnswer):
-                        self._llm.count_escalation(routed, piece)
-                    yield piece
+                try:
+                    async for piece in pieces:
+                        if isinstance(piece, RoutedAnswer):
+                            self._llm.count_escalation(routed, piece)
+                        yield piece
+                except RayroomError as error:
+                    # The response has begun, or may begin without it: its status does not show the error.
+                    note_error(error.code)
+                    raise
 
     def _slot(self, billing: BillingContext) -> AbstractContextManager[None]:
         return self._fair.slot(billing.tenant.tenant_id, self._clock())
@@ -222,7 +228,7 @@ class Gateway:
         self._check_served(wanted)
         tenant = billing.tenant
         standing = TenantStanding(plan=tenant.plan, budget_used=self._meter.budget_used(tenant, billing.room))
-        return choose(
+        decision = choose(
             wanted,
             complexity,
             service.routes,
@@ -232,6 +238,8 @@ class Gateway:
             standing=standing,
             today=self._today(),
         )
+        self.metrics.decided(service.name, decision.tier, service.share.counts().share)
+        return decision
 
     def _check_served(self, wanted: str) -> None:
         """Raise UnknownModel for a model that is not configured, or RetiredModel with its successor."""
@@ -257,5 +265,6 @@ class Gateway:
             service=service,
             job_id=token.job_id,
             room_opened_at_s=token.opened_at_s,
+            request_id=current_request_id(),
         )
         return AdmittedRequest(billing=billing, rate=rate)

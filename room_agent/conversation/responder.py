@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Container, Iterable
+from collections.abc import AsyncIterator, Callable, Container
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
@@ -18,12 +17,12 @@ from room_agent.conversation.llm import NoAnswer, RouterLlm
 from room_agent.conversation.notices import Notices, Trouble
 from room_agent.conversation.question_queue import Question, QuestionQueue
 from room_agent.conversation.transcription import Transcription
-from room_agent.core.counters import REMEMBERED_ANSWERS
+from room_agent.core.counters import Delays
 from room_agent.core.tasks import log_task_end
 from routing.complexity import rejects
 from routing.evidence import needs_stronger
-from routing.latency import percentile
 from routing.models import Answer
+from routing.telemetry.tracing import task_span
 
 LAST_ANSWER_S = 120.0
 """A question asked later than this after an answer is not a reaction to it."""
@@ -137,8 +136,7 @@ class Responder:
         self._answered_identity: str | None = None
         self._answered_at_s = 0.0
         self._last: LastAnswer | None = None
-        self._first_word_s: deque[float] = deque(maxlen=REMEMBERED_ANSWERS)
-        self._first_sound_s: deque[float] = deque(maxlen=REMEMBERED_ANSWERS)
+        self._first_words, self._first_sounds = Delays(), Delays()
 
     async def run(self) -> None:
         """Answer question after question, until cancelled."""
@@ -204,7 +202,7 @@ class Responder:
     def on_playback_started(self) -> None:
         """Record the delay from the question to the first sound of its answer."""
         if self.question is not None and self.has_begun:
-            self._first_sound_s.append(self._clock() - self.question.asked_at_s)
+            self._first_sounds.add(self._clock() - self.question.asked_at_s)
 
     def on_left(self, identity: str) -> None:
         """Drop the question of a participant who left, and stop its answer."""
@@ -227,18 +225,21 @@ class Responder:
             "voice_answers": self.answers,
             "voice_interruptions": self.interruptions,
             "voice_questions_shed": self.queue.shed,
+            "voice_first_sounds": self._first_sounds.count,
+            "voice_first_sound_ms": round(1_000 * self._first_sounds.total_s),
         }
-        word = _percentiles("voice_first_word", self._first_word_s)
-        return counts | word | _percentiles("voice_first_sound", self._first_sound_s)
+        word = self._first_words.percentiles("voice_first_word")
+        return counts | word | self._first_sounds.percentiles("voice_first_sound")
 
     async def _answer(self, question: Question) -> None:
         answer = PendingAnswer(self._transcription, question, self._speech_output)
         # Cancellation reaches `finally` without passing an `except` below, so it is the default.
         interrupted, failed = True, False
         try:
-            turn = await self._context.turn(question.text, question.name, question.identity)
-            self._context.add_remark(question.name, question.text)
-            await self._speak(turn, answer, question)
+            with task_span("question"):
+                turn = await self._context.turn(question.text, question.name, question.identity)
+                self._context.add_remark(question.name, question.text)
+                await self._speak(turn, answer, question)
             interrupted = False
         except NoAnswer as error:
             interrupted, failed = False, True
@@ -271,7 +272,7 @@ class Responder:
                 answer.add(words)
                 if answer.text and not self.has_begun:
                     self.has_begun = True
-                    self._first_word_s.append(self._clock() - question.asked_at_s)
+                    self._first_words.add(self._clock() - question.asked_at_s)
         if not answer.text:
             raise NoAnswer(Trouble.THINKING, None)
         answer.finish_speech()
@@ -279,10 +280,3 @@ class Responder:
         self._notices.recovered(Trouble.THINKING)
         if answer.handle is not None and self._speech_output is not None:
             await self._speech_output.wait_until_played(answer.handle)
-
-
-def _percentiles(name: str, delays_s: Iterable[float]) -> dict[str, float]:
-    ordered = sorted(delays_s)
-    if not ordered:
-        return {}
-    return {f"{name}_p50_ms": 1_000 * percentile(ordered, 0.5), f"{name}_p95_ms": 1_000 * percentile(ordered, 0.95)}

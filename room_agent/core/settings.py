@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from routing.errors import ConfigurationError
 from routing.models import TenantAgent
 from routing.prices import load_prices
+from routing.telemetry.trace_export import trace_share
 from routing.validation import errors_of
 from routing.vendor_keys import read_key
 
@@ -166,6 +167,7 @@ def listed(text: str) -> tuple[str, ...]:
 
 def load_settings() -> AgentSettings:
     """Return the settings of this process. Raises ConfigurationError that names each missing or wrong variable."""
+    trace_share(os.environ)
     try:
         settings = AgentSettings()
     except ValidationError as error:

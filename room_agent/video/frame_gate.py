@@ -75,6 +75,11 @@ class FrameGate:
             return self._lost
         return bool(looks.motion.regions or (looks.judgement is not None and looks.judgement.findings))
 
+    @property
+    def mutes(self) -> bool:
+        """Whether a region that never rests, such as a video, is left out of the comparison."""
+        return self._looks is not None and bool(self._looks.motion.regions)
+
     def forget(self) -> None:
         """Treat the next sample as new, because the last kept one was lost. May be called from another thread."""
         # A flag, not a new detector: `offer` may be running in a thread right now.

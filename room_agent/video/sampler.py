@@ -164,10 +164,13 @@ class TrackSampler:
         except UnreadableFrame as error:
             self._unreadable.add(str(error))
             return
+        finally:
+            self._counters.look_ms += 1_000 * (self._clock() - now_s)
         if frame is None:
             # A second look at one frame is no second frame.
             self._counters.frames_seen += not again
             self._counters.frames_repeated += not again
+            self._counters.frames_muted += not again and self._pipeline.gate.mutes
             self._pipeline.rate.repeated()
             return
         self._kept = frame

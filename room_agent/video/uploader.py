@@ -16,6 +16,7 @@ from room_agent.core.router_errors import RouterAway, RouterError, TokenExpired
 from room_agent.video.events import FrameEvents
 from room_agent.video.frame_request import ScreenDescription, frame_body, superseding
 from room_agent.video.rate_control import RateControl
+from routing.telemetry.tracing import task_span
 
 log = structlog.get_logger()
 
@@ -113,6 +114,11 @@ class FrameUploader:
                 self._lose()
 
     async def _send(self, frame: KeptFrame) -> None:
+        with task_span("frame") as span:
+            span.set(rayroom__frame__source=str(self._track.source), rayroom__frame__why=frame.why)
+            await self._send_traced(frame)
+
+    async def _send_traced(self, frame: KeptFrame) -> None:
         started_s, previous = self._clock(), self._screen.previous(frame)
         try:
             answer = await self._describe(frame, previous)

@@ -15,7 +15,6 @@ from typer.testing import CliRunner
 
 from cluster.aggregator.actor import find_aggregators
 from cluster.aggregator.client import AggregatorClient
-from cluster.aggregator.cost_metrics import DESCRIPTIONS
 from cluster.aggregator.deployment import aggregator_settings
 from cluster.cli.main import app
 from cluster.config.settings import BackendSettings, CostSettings
@@ -24,6 +23,7 @@ from cluster.costs.storage.shard_files import shard_of
 from cluster.rooms.forecast import joined_signal
 from routing.billing.bill import BillQuery, Grouping
 from routing.models import RoomHeartbeat
+from routing.telemetry.aggregator_metrics import COST_METRICS, COSTS_PREFIX
 from tests.support.cost_entries import intent, settlement
 from tests.support.ray_head import ray_head
 
@@ -73,7 +73,8 @@ async def test_two_shards_are_two_actors_whose_journals_and_rooms_are_read_as_on
     actors = await asyncio.to_thread(find_aggregators)
     signals = await asyncio.gather(*(actor.room_signal.remote() for actor in actors))
     assert [signal.open_rooms for signal in signals] == [1, 1] and joined_signal(signals).open_rooms == 2
-    assert set(await actors[0].cost_metrics.remote()) == set(DESCRIPTIONS)
+    figures = {metric.name.removeprefix(COSTS_PREFIX) for metric in COST_METRICS}
+    assert set(await actors[0].cost_metrics.remote()) == figures
 
     # The bill is read beside the running actors: by one of them, page by page, and by the command.
     by_person = BillQuery(by=(Grouping.PARTICIPANT,))

@@ -79,7 +79,7 @@ def _requests(rows: Sequence[Mapping[str, Any]], events: Mapping[str, BookedEven
     for row in rows:
         if row["corrects"]:
             continue
-        request = of_event[row["event_id"]] = requests[row["request_id"].partition("-")[0]]
+        request = of_event[row["event_id"]] = requests[row["request_id"]]
         cost_nanousd = events[row["event_id"]].cost_nanousd
         request.cost_nanousd += cost_nanousd
         if row["outcome"] == Outcome.OK:

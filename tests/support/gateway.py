@@ -31,6 +31,7 @@ from deployments.common.settings import (
     VendorSettings,
     VisionSettings,
 )
+from deployments.gateway.metrics import ServeMetrics, router_instruments
 from deployments.gateway.models import GatewaySettings, ModelHandles, RoutedAnswer
 from deployments.gateway.service import Gateway
 from deployments.model_replica import ModelReplica
@@ -43,6 +44,7 @@ from routing.fairness import FairnessSettings
 from routing.models import Delta, Directory, Intent, Passage, RoomHeartbeat, Settlement, Spending, Tenant, TenantTotals
 from routing.ratelimit import TakenRequests
 from routing.retry import RetrySettings
+from tests.support.recorded_instruments import RecordedInstruments
 from tests.support.scripted_replica import ScriptedReplica
 
 KEYS = Keys(
@@ -152,6 +154,7 @@ async def gateway_in_process(
     leaf: ModelReplica | ScriptedReplica | None = None,
     directory: Directory | None = None,
     catalogue: Catalogue | None = None,
+    instruments: RecordedInstruments | None = None,
     **changes: Any,
 ) -> AsyncIterator[tuple[Gateway, InProcessCluster]]:
     """Yield a gateway and its costs; `changes` replace fields of its GatewaySettings."""
@@ -172,7 +175,12 @@ async def gateway_in_process(
     handles = ModelHandles(vision=leaf, llm=leaf, embeddings=leaf)
     settings = replace(settings, **changes)
     models = catalogue or load_catalogue()
-    gateway = Gateway(settings, models, KEYS, handles, cluster, directory or Tenants(), rng=random.Random(7))
+    metrics = None
+    if instruments is not None:
+        metrics = ServeMetrics(router_instruments(settings, models, instruments.make, wait_s=0.0))
+    gateway = Gateway(
+        settings, models, KEYS, handles, cluster, directory or Tenants(), rng=random.Random(7), metrics=metrics
+    )
     yield gateway, cluster
     await leaf.aclose()
     await cluster.aclose()

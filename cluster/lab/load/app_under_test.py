@@ -23,7 +23,6 @@ from cluster.lab.scenario.arrivals import tenant_name
 from cluster.lab.scenario.scenario import Scenario
 from cluster.lab.stack import ray_node, startup
 from cluster.lab.stack.plan import Plan
-from cluster.lab.stack.ports import free_ports
 from cluster.lab.stack.processes import Processes
 from deployments.common.settings import VendorSettings
 from room_agent.core.router_client import RouterClient
@@ -61,11 +60,8 @@ async def start_app(scenario: Scenario, tenants: int, config: Path, plan: Plan, 
     """Start a Ray node with the app of `config` on it, as the scenario wants both; raises StartFailed."""
     uses_emulator = bool(scenario.vendors.faults)
     emulator_pid = await _start_emulator(scenario, plan, processes) if uses_emulator else None
-    (metrics_port,) = free_ports(1)
     report_interval = {"RAY_metrics_report_interval_ms": f"{1_000 * SAMPLE_EVERY_S:.0f}"}
-    environment = await startup.start_ray(
-        plan, processes, _logical_cpus(scenario.scaling), metrics_port, report_interval
-    )
+    environment = await startup.start_ray(plan, processes, _logical_cpus(scenario.scaling), report_interval)
     config_file = plan.directory / "serve_config.yaml"
     args = _args(scenario, tenants, read_args(config), plan, uses_emulator)
     ray_node.write_config(config, config_file, plan.http_port, args)
@@ -75,7 +71,7 @@ async def start_app(scenario: Scenario, tenants: int, config: Path, plan: Plan, 
         url=plan.router_url,
         agent_key=plan.agent_key,
         admin_key=plan.admin_key,
-        metrics_urls=(f"http://127.0.0.1:{metrics_port}/metrics",),
+        metrics_urls=(plan.metrics_url,),
         ray_address=plan.ray_address,
         faults_url=f"{plan.emulator_url}/_emulator/faults" if uses_emulator else None,
         journal=plan.journal,

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
-from deployments.gateway.metrics import BREAKER_TRANSITIONS, FALLBACKS
+from routing.telemetry.router_metrics import BREAKER_TRANSITIONS, FALLBACKS
 
 SAMPLE_EVERY_S = 2.0
 SAMPLE_TIMEOUT_S = 5.0

@@ -38,6 +38,7 @@ class Plan:
     ray_port: int
     livekit_ports: tuple[int, int, int]
     emulator_port: int
+    metrics_port: int
     livekit_key: str = "private"
     livekit_secret: str = field(default_factory=_secret, repr=False)
     agent_key: str = field(default_factory=_secret, repr=False)
@@ -58,6 +59,11 @@ class Plan:
         return f"http://127.0.0.1:{self.emulator_port}"
 
     @property
+    def metrics_url(self) -> str:
+        """The Prometheus endpoint of the Ray node."""
+        return f"http://127.0.0.1:{self.metrics_port}/metrics"
+
+    @property
     def ray_address(self) -> str:
         return f"127.0.0.1:{self.ray_port}"
 
@@ -72,7 +78,7 @@ def planned(root: Path, directory: Path) -> Iterator[Plan]:
     if not (root / "serve_config.yaml").exists():
         raise ConfigurationError("This runs from a checkout of the repository: serve_config.yaml is not here.")
     with _own_directory(directory.resolve()) as own, _temporary() as temp:
-        http_port, ray_port, emulator_port, *livekit_ports = free_ports(6)
+        http_port, ray_port, emulator_port, metrics_port, *livekit_ports = free_ports(7)
         yield Plan(
             root=root,
             directory=own,
@@ -80,6 +86,7 @@ def planned(root: Path, directory: Path) -> Iterator[Plan]:
             http_port=http_port,
             ray_port=ray_port,
             emulator_port=emulator_port,
+            metrics_port=metrics_port,
             livekit_ports=(livekit_ports[0], livekit_ports[1], livekit_ports[2]),
         )
 

@@ -49,7 +49,6 @@ async def start_ray(
     plan: Plan,
     processes: Processes,
     cpus: int = ray_node.LOGICAL_CPUS,
-    metrics_port: int | None = None,
     extra_environment: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Start a Ray node before anything else competes with it; return the environment of processes that connect to it.
@@ -62,7 +61,7 @@ async def start_ray(
         return processes.has_logged("ray", ray_node.STARTED_LINE)
 
     for tries_left in reversed(range(RAY_TRIES)):
-        command = ray_node.start_command(plan.temp, plan.ray_port, cpus, metrics_port)
+        command = ray_node.start_command(plan.temp, plan.ray_port, cpus, plan.metrics_port)
         await processes.start("ray", command, environment)
         try:
             await wait_until(has_started, processes, "Ray")

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from deployments.api.uploads import UploadLimit
-from deployments.gateway.metrics import tier_label
-from routing.models import Usage
+from deployments.gateway.metrics import GatewayMetrics, tier_label
 from routing.retry import RefusalCause
+from routing.telemetry.attempt_end import AttemptEnd
 
 
-class ListedMetrics:
+class ListedMetrics(GatewayMetrics):
     """Metrics in a list; the usage of answers is summed apart."""
 
     def __init__(self) -> None:
         self.counted: list[tuple[str, str, str]] = []
         self.tokens: dict[str, tuple[int, int]] = {}
         self.tiers: list[tuple[str, str]] = []
+        self.ends: list[AttemptEnd] = []
 
     def breaker_turned(self, model: str, to: str) -> None:
         self.counted.append(("breaker", model, to))
@@ -22,11 +23,14 @@ class ListedMetrics:
     def fell_back(self, model: str, to: str) -> None:
         self.counted.append(("fallback", model, to))
 
-    def answered(self, model: str, usage: Usage, service_tier: str | None) -> None:
-        read, cached = self.tokens.get(model, (0, 0))
-        self.tokens[model] = (read + usage.input_tokens, cached + usage.cached_input_tokens)
-        if service_tier is not None:
-            self.tiers.append((model, tier_label(service_tier)))
+    def attempt_ended(self, end: AttemptEnd) -> None:
+        self.ends.append(end)
+        if end.usage is None:
+            return
+        read, cached = self.tokens.get(end.model, (0, 0))
+        self.tokens[end.model] = (read + end.usage.input_tokens, cached + end.usage.cached_input_tokens)
+        if end.service_tier is not None:
+            self.tiers.append((end.model, tier_label(end.service_tier)))
 
     def requested_again(self, model: str) -> None:
         self.counted.append(("again", model, ""))

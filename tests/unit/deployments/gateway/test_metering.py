@@ -9,9 +9,9 @@ from dataclasses import replace
 import pytest
 
 from deployments.gateway import metering
-from deployments.gateway.metering import Meter, event_id_of
+from deployments.gateway.metering import BillingContext, Meter, event_id_of
 from routing.catalogue import load_catalogue
-from routing.models import Intent, Settlement, Spending, Tenant, TenantTotals
+from routing.models import Intent, Settlement, Spending, Tenant, TenantTotals, Usage
 from tests.support.cost_entries import settlement
 
 ACME = Tenant(tenant_id="acme", name="Acme", plan="pro", active=True, budget_nanousd=100, requests_per_minute=None)
@@ -55,3 +55,12 @@ def test_the_ids_of_attempts_differ_and_are_ordered_by_time() -> None:
     assert ids == sorted(ids) and len({one[14:] for one in ids}) == 3
     assert {uuid.UUID(one).version for one in ids} == {7} and {uuid.UUID(one).variant for one in ids} == {uuid.RFC_4122}
     assert event_id_of("r1", 1, 1_796_000_000.0) == ids[0]
+
+
+def test_a_caller_that_repeats_its_request_id_at_one_moment_repeats_no_event() -> None:
+    meter = Meter(Costs(), load_catalogue(), frozenset(), 10.0, lambda: 1_796_000_000.0)
+    model = load_catalogue().get("gpt-6-luna")
+    billing = [BillingContext(tenant=ACME, room="r", service="llm", request_id="mine") for _ in range(2)]
+    intents = [meter.attempt(one, model, Usage(input_tokens=1), 1, 30.0).intent for one in billing]
+    assert [intent.request_id for intent in intents] == ["mine", "mine"]
+    assert intents[0].event_id != intents[1].event_id

@@ -1,0 +1,1 @@
+"""The names of everything that an operator sees: metrics, log fields and spans."""
