@@ -34,7 +34,7 @@ RUN apt-get update \
 RUN useradd --create-home --uid 10001 rayroom
 WORKDIR /app
 RUN mkdir .rayroom && chown rayroom .rayroom
-ENV PATH=/app/.venv/bin:$PATH PYTHONUNBUFFERED=1
+ENV PATH=/app/.venv/bin:$PATH PYTHONUNBUFFERED=1 RAYROOM_LOG_FORMAT=json RAY_SERVE_LOG_ENCODING=JSON
 # The journals of costs and of speech: keep them on a volume that outlives the container.
 VOLUME /app/.rayroom
 STOPSIGNAL SIGTERM

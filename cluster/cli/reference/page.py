@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from cluster.cli.reference.settings_tree import settings
 from cluster.cli.reference.variables import programs
+from deployments.gateway.metrics import GatewayMetrics
 from deployments.gateway.service import Gateway
 from deployments.routes import build_routes
 from routing.catalogue import load_catalogue
@@ -62,7 +63,7 @@ def _described_gateway() -> Gateway:
     """Return a stand-in with the parts of a gateway that the description of its routes needs."""
     parts: Any = SimpleNamespace(
         served_models=(),
-        metrics=SimpleNamespace(upload_refused=None),
+        metrics=GatewayMetrics(),
         catalogue=load_catalogue(),
         settings=SimpleNamespace(embeddings=SimpleNamespace(models=("voyage-multimodal-3.5",))),
     )

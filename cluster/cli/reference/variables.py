@@ -9,7 +9,8 @@ from pydantic_settings import BaseSettings
 
 from cluster.cli.reference.field_docs import field_docs
 from cluster.config.dispatch_settings import DispatchSettings
-from routing.process import LEVEL
+from routing.process import FORMAT, LEVEL
+from routing.telemetry.trace_export import TRACE_SHARE
 
 APP = {
     "RAYROOM_AGENT_KEYS": "The keys of the room agents, separated by commas, of 16 characters or more.",
@@ -20,6 +21,9 @@ APP = {
     "OPENAI_API_KEY, ANTHROPIC_API_KEY, GEMINI_API_KEY, VOYAGE_API_KEY": "The vendors' keys; `vendors.NAME.api_key_env`"
     " names others.",
     LEVEL: "The lowest level that is logged: DEBUG, INFO, WARNING or ERROR. Every program reads it.",
+    FORMAT: "`json`, or text for people. Every program reads it, and the images set `json`.",
+    TRACE_SHARE: "The share of frames and questions that are traced, 0 to 1. App and agent read it, with the extra"
+    " `traces`, and OpenTelemetry's own variables for the collector.",
 }
 """The variables of the app, which are named in settings rather than in a class."""
 

@@ -58,6 +58,7 @@ def test_the_apps_environment_is_the_one_that_rayroom_serve_sets() -> None:
     environment = DOCKERFILE.environment("app")
     serve = {name: value for name, value in environment.items() if name.startswith("RAY_SERVE_")}
     assert serve.pop("RAY_SERVE_HAPROXY_BINARY_PATH") == "/app/.venv/bin/rayroom-haproxy"
+    assert serve.pop("RAY_SERVE_LOG_ENCODING") == "JSON" and environment["RAYROOM_LOG_FORMAT"] == "json"
     assert serve == FAST_PATH | SERVE_DEFAULTS
 
 
