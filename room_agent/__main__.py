@@ -18,6 +18,7 @@ from room_agent.core.settings import TRACK_SETTINGS_URL, AgentSettings, load_set
 from room_agent.core.tasks import cancel
 from room_agent.heartbeat_sender import HeartbeatSender
 from room_agent.host.process_tuning import tune_environment
+from room_agent.host.room_guard import process_guard
 from room_agent.host.signal_relay import SignalRelay
 from room_agent.usage.journal import JournaledJob
 from room_agent.usage.recovery import UsageRecovery
@@ -112,7 +113,13 @@ def main() -> int:
         print(error.message, file=sys.stderr)
         return 2
     tune_environment(os.environ, settings.speech.voice)
-    asyncio.run(run(mode == "dev", settings))
+    try:
+        asyncio.run(run(mode == "dev", settings))
+    finally:
+        if process_guard().retired:
+            # Without the interpreter's own end, which waits for every thread, the one that hangs among them.
+            sys.stdout.flush()
+            os._exit(1)
     return 0
 
 

@@ -37,6 +37,7 @@ async def test_a_room_is_watched_again_after_a_kill_and_during_a_roll_out(liveki
             "RAYROOM_URL": router.url,
             "RAYROOM_AGENT_KEYS": "an-agent-key-of-tests",
             "RAYROOM_DISPATCH_URL": dispatch.url,
+            "RAYROOM_ROOM_ISOLATION": "process",
             "NUM_CPUS": "1",
         }
         await ann.share_screen()

@@ -188,8 +188,8 @@ async def _turn_slides(people: list[ScreenShareParticipant], turn: asyncio.Event
             person.slide += 1
 
 
-async def run(number: int, repetitions: int) -> dict[str, list[float]]:
-    """Return the seconds of each fault."""
+async def run(number: int, repetitions: int, isolation: str) -> dict[str, list[float]]:
+    """Return the seconds of each fault, for rooms with a process each or with one together."""
     port, tcp_port, udp_port, dispatch_port = free_ports(4)
     livekit = LiveKit(url=f"ws://127.0.0.1:{port}", key="bench", secret=secrets.token_urlsafe(32))
     rooms = [f"tenant_acme_kill-{index}" for index in range(number)]
@@ -210,6 +210,7 @@ async def run(number: int, repetitions: int) -> dict[str, list[float]]:
             "RAYROOM_AGENT_KEYS": "an-agent-key-of-benchmarks",
             "RAYROOM_DISPATCH_URL": url,
             "RAYROOM_DISPATCH_PORT": str(dispatch_port),
+            "RAYROOM_ROOM_ISOLATION": isolation,
         }
         processes = await stack.enter_async_context(Processes(directory / "logs"))
         command = (find_livekit_server(ROOT), "--config", config)
@@ -222,19 +223,19 @@ async def run(number: int, repetitions: int) -> dict[str, list[float]]:
             await person.share_screen()
         turning = asyncio.create_task(_turn_slides(people, system.slides_turn))
         await eventually(lambda: all(router.frames_of[room] for room in rooms), TIMEOUT_S)
-        faults = (
-            (system.jobs_killed, False),
+        faults = [
             (system.worker_killed, False),
             (system.worker_rolled, False),
-            (system.jobs_killed_while_dispatch_is_down, False),
             (system.livekit_killed, True),
             (system.router_away, True),
-        )
+        ]
+        if isolation == "process":
+            faults += [(system.jobs_killed, False), (system.jobs_killed_while_dispatch_is_down, False)]
         for _ in range(repetitions):
             for fault, keeps in faults:
                 seconds = await measure(system, rooms, fault, keeps)
                 results[fault.__name__].append(seconds)
-                print(f"{fault.__name__}: {seconds:.1f} s", flush=True)
+                print(f"{isolation} {fault.__name__}: {seconds:.1f} s", flush=True)
                 await asyncio.sleep(2.0)
         turning.cancel()
     return results
@@ -244,15 +245,16 @@ def main() -> int:
     """Print the table; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rooms", type=int, default=3)
-    parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--repetitions", type=int, default=2)
     parser.add_argument("--force", action="store_true", help="measure on a busy machine too")
     options = parser.parse_args()
     if machine_is_busy(options.force):
         return 2
-    results = asyncio.run(run(options.rooms, options.repetitions))
-    print("| killed | seconds until the last room is watched again |\n|---|---|")
-    for name, seconds in results.items():
-        print(f"| {name} | {', '.join(f'{one:.1f}' for one in sorted(seconds))} |")
+    print("| rooms in | fault | seconds until the last room is watched again |\n|---|---|---|")
+    for isolation in ("process", "thread"):
+        results = asyncio.run(run(options.rooms, options.repetitions, isolation))
+        for name, seconds in results.items():
+            print(f"| {isolation} | {name} | {', '.join(f'{one:.1f}' for one in sorted(seconds))} |", flush=True)
     print(f"load average {os.getloadavg()[0]:.0f} on {os.cpu_count()} cores")
     return 0
 
