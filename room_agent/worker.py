@@ -7,6 +7,7 @@ import contextlib
 import math
 import threading
 import time
+from collections.abc import Callable
 from functools import cache
 
 import structlog
@@ -27,7 +28,8 @@ from room_agent.host.host_use import HostMeter
 from room_agent.host.process_tuning import stop_native_logs
 from room_agent.host.room_guard import process_guard
 from room_agent.log_redaction import redact_logs
-from room_agent.session import RoomSession, RoomSpeech
+from room_agent.room_speech import RoomSpeech
+from room_agent.session import RoomSession
 from room_agent.succession import Succession, announce_watching
 from room_agent.usage.journal import JournaledJob, UsageJournal
 from room_agent.video.frame_gate import FrameGate
@@ -49,6 +51,7 @@ JOB_MEMORY_MB = 1_500.0
 """livekit-agents kills a job process above this, ten times the largest measured."""
 MAX_SHARED_ROOMS = 32
 """Rooms that share a process share its interpreter too: of so many watched ones it takes two thirds of a core."""
+HAND_OVER_TIMEOUT_S = 12.0
 _WARMING = threading.Lock()
 
 
@@ -183,10 +186,36 @@ async def run_job(context: JobContext) -> None:
     if await _closed_meanwhile(context):
         context.shutdown("room closed while the agent started")
         return
-    if not Succession(context.room, context.shutdown).stays():
+    departure = Departure(session, context.shutdown)
+    if not Succession(context.room, departure.begin).stays():
         return
     session.start()
-    await announce_watching(context.room, lambda: session.watches)
+    await announce_watching(context.room, session.wait_until_watching)
+
+
+class Departure:
+    """The way out of a room: at once, or after the conversation was handed over to a successor."""
+
+    def __init__(self, session: RoomSession, shutdown: Callable[[str], None]) -> None:
+        self._session = session
+        self._shutdown = shutdown
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self, reason: str, successor: str | None) -> None:
+        """Leave the room."""
+        if successor is None:
+            self._shutdown(reason)
+        else:
+            self._task = asyncio.create_task(self._hand_over(reason, successor), name="hand-over")
+
+    async def _hand_over(self, reason: str, successor: str) -> None:
+        try:
+            async with asyncio.timeout(HAND_OVER_TIMEOUT_S):
+                await self._session.hand_over(successor)
+        except Exception as error:
+            # No traceback: its values may quote the conversation.
+            log.error("hand-over failed", error=type(error).__name__)
+        self._shutdown(reason)
 
 
 async def _closed_meanwhile(context: JobContext) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -27,7 +28,13 @@ class Counters:
     answers_lost: int = 0
     tracks_watched: int = 0
     tracks_encrypted: int = 0
+    first_frame: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once a frame was seen."""
     answer_s: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED_ANSWERS))
+
+    def saw_frame(self) -> None:
+        self.frames_seen += 1
+        self.first_frame.set()
 
     def answered(self, took_s: float) -> None:
         """Count an answer and store its time, of which the last `REMEMBERED_ANSWERS` are kept."""

@@ -166,12 +166,13 @@ class TrackSampler:
             return
         if frame is None:
             # A second look at one frame is no second frame.
-            self._counters.frames_seen += not again
-            self._counters.frames_repeated += not again
+            if not again:
+                self._counters.saw_frame()
+                self._counters.frames_repeated += 1
             self._pipeline.rate.repeated()
             return
         self._kept = frame
-        self._counters.frames_seen += 1
+        self._counters.saw_frame()
         self._counters.frames_kept += 1
         self._pipeline.uploader.offer(frame)
 
