@@ -164,8 +164,11 @@ class RoomGuard:
         process = psutil.Process()
         while True:
             time.sleep(CHECK_EVERY_S)
-            cpu_s = {one.id: one.user_time + one.system_time for one in process.threads()}
-            self.check(cpu_s, process.memory_info().rss / 1e6)
+            try:
+                cpu_s = {one.id: one.user_time + one.system_time for one in process.threads()}
+                self.check(cpu_s, process.memory_info().rss / 1e6)
+            except Exception as error:
+                log.error("room guard failed", error=type(error).__name__, exc_info=error)
 
 
 @cache

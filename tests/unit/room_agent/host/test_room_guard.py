@@ -22,7 +22,8 @@ def steps(
     health: RoomHealth, until_s: float, share: float = 0.0, answers: bool = True
 ) -> list[tuple[float, GuardStep]]:
     """Judge a room as the guard does; return each step with its time."""
-    taken, now_s = [], 0.0
+    taken: list[tuple[float, GuardStep]] = []
+    now_s = 0.0
     while now_s <= until_s:
         step = health.judge(share * now_s, now_s)
         if step is not GuardStep.NONE:
