@@ -50,7 +50,7 @@ INITIALIZE_TIMEOUT_S = 60.0
 JOB_MEMORY_MB = 1_500.0
 """livekit-agents kills a job process above this, ten times the largest measured."""
 MAX_SHARED_ROOMS = 32
-"""Rooms that share a process share its interpreter too: of so many watched ones it takes two thirds of a core."""
+"""Rooms that share a process share its interpreter too: so many with a 720p share take nine tenths of a core."""
 HAND_OVER_TIMEOUT_S = 12.0
 _WARMING = threading.Lock()
 

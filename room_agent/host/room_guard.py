@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import gc
 import os
 import signal
 import threading
@@ -128,8 +129,11 @@ class RoomGuard:
         """Take the next step against each room. `cpu_s` is the processor time by native thread id."""
         now_s = self._clock()
         with self._lock:
+            before = len(self._rooms)
             self._rooms = {job: one for job, one in self._rooms.items() if one.thread.is_alive()}
             rooms = list(self._rooms.values())
+        if len(rooms) < before:
+            _release_memory()
         paused_s = 0.0 if self._checked_s is None else now_s - self._checked_s - CHECK_EVERY_S
         self._checked_s = now_s
         for one in rooms:
@@ -183,6 +187,15 @@ def _call_soon(loop: asyncio.AbstractEventLoop, call: Callable[..., object], *ar
     except RuntimeError:
         # The loop of a room that was left just now is closed.
         return
+
+
+def _release_memory() -> None:
+    """Collect the rooms that were left, which hold their connections and decoders, and return their memory."""
+    gc.collect()
+    # Only glibc has it; other allocators return memory by themselves.
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _raise_exit_in(thread: threading.Thread) -> None:
