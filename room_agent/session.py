@@ -12,14 +12,14 @@ from livekit.rtc.room import EventTypes
 
 from room_agent.core.counters import Counters
 from room_agent.core.models import FrameDescribed
-from room_agent.core.router_client import OpenedRoom, RouterClient, TenantBudget
+from room_agent.core.router_client import OpenedRoom, RouterClient
 from room_agent.core.router_errors import RouterAway, RouterBusy, RouterError, RouterRefused, TokenExpired
 from room_agent.core.tasks import OwnedTasks, log_task_traceback
 from room_agent.core.track_settings import TrackSettingsClient
 from room_agent.room_speech import RoomSpeech
 from room_agent.video.events import FrameEvents
 from room_agent.video.recorder import FrameRecorder
-from room_agent.video.tracks import VideoTracks
+from room_agent.video.tracks import VideoTracks, watched_sources
 from routing.retry import backoff_s
 
 TOPIC = "rayroom.descriptions"
@@ -127,7 +127,7 @@ class RoomSession:
         self._opened = await self._open_room()
         self._follow_safely()
         self.is_open.set()
-        await self._start_speech(self._opened.budget)
+        await self._start_speech(self._opened)
         # Rooms that open at once, at nine or when the router is back, spread their heartbeats by a random first pause.
         pause_s = random.uniform(0.0, self._opened.limits.heartbeat_every_s)
         while True:
@@ -153,13 +153,13 @@ class RoomSession:
             # Half of the wait is random, so that the rooms of a worker do not return all at once.
             await asyncio.sleep(random.uniform(longest_s / 2, longest_s))
 
-    async def _start_speech(self, budget: TenantBudget | None) -> None:
+    async def _start_speech(self, opened: OpenedRoom) -> None:
         """Start the conversation. Where that fails the session goes on without it: sampling and heartbeats remain."""
         if self._speech is None:
             return
         try:
             async with asyncio.timeout(START_SPEECH_TIMEOUT_S):
-                await self._speech.start(budget)
+                await self._speech.start(opened)
         except Exception as error:
             # No traceback: its values may quote the conversation.
             log.error("conversation start failed", error=type(error).__name__)
@@ -223,7 +223,7 @@ class RoomSession:
         if self._speech is not None:
             self._speech.follow()
         if self._opened is not None:
-            self._tracks.follow(self._opened.limits)
+            self._tracks.follow(self._opened.limits, watched_sources(self._opened.agent))
 
     async def _publish_description(self, event: FrameDescribed) -> None:
         """Send a description to the room's participants."""

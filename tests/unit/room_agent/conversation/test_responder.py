@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 
 from room_agent.context.context import ContextBuilder
+from room_agent.context.prompt import AgentManner
 from room_agent.context.retrieval import KnowledgeRetrieval
 from room_agent.conversation.llm import RouterLlm
 from room_agent.conversation.notices import NOTICE_TEXTS, Notices, Trouble
@@ -53,7 +54,9 @@ async def test_open_questions_are_handed_over_and_an_answer_that_has_begun_may_e
     llm, transcription, transport = SlowLlm(), RecordingTranscription(), HttpTransport(UNREACHABLE_URL)
     captions = cast(Transcription, cast(Any, transcription))
     router = RouterClient(transport, "k", "tenant_acme_standup", "job-1", "{}")
-    context = ContextBuilder(KnowledgeRetrieval(router, time.monotonic), "Rayroom", False, time.time)
+    context = ContextBuilder(
+        KnowledgeRetrieval(router, time.monotonic), AgentManner(name="Rayroom", spoken=False), time.time
+    )
     notices = Notices(captions, None, time.monotonic)
     present = {"ann", "bob"}
     responder = Responder(context, cast(Any, llm), captions, notices, None, time.monotonic, present)
@@ -78,7 +81,9 @@ async def test_an_unexpected_error_is_announced() -> None:
     transcription = RecordingTranscription()
     captions = cast(Transcription, cast(Any, transcription))
     router = RouterClient(HttpTransport(UNREACHABLE_URL), "k", "tenant_acme_standup", "job-1", "{}")
-    context = ContextBuilder(KnowledgeRetrieval(router, time.monotonic), "Rayroom", False, time.time)
+    context = ContextBuilder(
+        KnowledgeRetrieval(router, time.monotonic), AgentManner(name="Rayroom", spoken=False), time.time
+    )
     notices = Notices(captions, None, time.monotonic)
     responder = Responder(context, RouterLlm(router, UNREACHABLE_URL), captions, notices, None, time.monotonic, {"ann"})
     running = asyncio.create_task(responder.run())
