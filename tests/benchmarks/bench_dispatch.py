@@ -25,6 +25,7 @@ from tests.support.signal_participant import SignalWorker, join_by_signal
 from tests.support.stack import eventually
 
 TIMEOUT_S = 180.0
+LATE_S = 5.0
 SETTLE_S = 10.0
 """A second agent, if there were one, would come within this time."""
 
@@ -32,7 +33,7 @@ SETTLE_S = 10.0
 async def attended_after_s(rooms: list[str], outage_s: float) -> tuple[list[float], list[str]]:
     """Open the rooms within a second; return the times until each has its agent, and the rooms with several.
 
-    With `outage_s` LiveKit's server API fails meanwhile, and the times begin at its end.
+    With `outage_s` LiveKit's server API fails before and for `LATE_S` after, and the times begin at its end.
     """
     (port,) = free_ports(1)
     async with contextlib.AsyncExitStack() as stack:
@@ -43,10 +44,12 @@ async def attended_after_s(rooms: list[str], outage_s: float) -> tuple[list[floa
         proxy = FailingProxy(livekit, failing=outage_s > 0)
         url = await stack.enter_async_context(proxy.running())
         await stack.enter_async_context(running_dispatch(livekit, port, url))
+        # The SFU drops participants without media after some seconds, so they come late in the outage.
+        await asyncio.sleep(max(0.0, outage_s - LATE_S))
         began_s = {room: time.monotonic() + index / len(rooms) for index, room in enumerate(rooms)}
         people = await asyncio.gather(*(_join_at(began_s[room], http, livekit, room) for room in rooms))
         if outage_s > 0:
-            await asyncio.sleep(outage_s)
+            await asyncio.sleep(LATE_S)
             proxy.failing = False
             began_s = dict.fromkeys(rooms, time.monotonic())
         attended_s: dict[str, float] = {}
