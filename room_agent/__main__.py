@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from contextlib import AsyncExitStack
+from typing import NoReturn
 
 import structlog
 from livekit.agents import AgentServer
@@ -18,6 +19,7 @@ from room_agent.core.settings import TRACK_SETTINGS_URL, AgentSettings, load_set
 from room_agent.core.tasks import cancel
 from room_agent.heartbeat_sender import HeartbeatSender
 from room_agent.host.process_tuning import tune_environment
+from room_agent.host.room_guard import process_guard
 from room_agent.host.signal_relay import SignalRelay
 from room_agent.usage.journal import JournaledJob
 from room_agent.usage.recovery import UsageRecovery
@@ -112,8 +114,23 @@ def main() -> int:
         print(error.message, file=sys.stderr)
         return 2
     tune_environment(os.environ, settings.speech.voice)
+    if settings.rooms_share_a_process:
+        _run_and_exit(mode == "dev", settings)
     asyncio.run(run(mode == "dev", settings))
     return 0
+
+
+def _run_and_exit(devmode: bool, settings: AgentSettings) -> NoReturn:
+    """Run the worker and end the process, also where a room's thread hangs: the interpreter would wait for it."""
+    status = 1
+    try:
+        asyncio.run(run(devmode, settings))
+        status = 1 if process_guard().retired else 0
+    except Exception as error:
+        log.error("worker failed", error=type(error).__name__, exc_info=error)
+    finally:
+        sys.stdout.flush()
+        os._exit(status)
 
 
 # Job processes import this file again: without the guard each would start a worker.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ import aiohttp
 import structlog
 
 from room_agent.core.worker_heartbeat import EVERY_S, MAX_JOBS, PATH, WorkerHeartbeat, WorkerJob, worker_token
+from room_agent.ended_jobs import EndedJobs
 
 TIMEOUT_S = 2.0
 RECONNECT_S = 0.5
@@ -31,6 +33,7 @@ class HeartbeatSender:
         self._key = key
         self._secret = secret
         self._jobs = jobs
+        self._ended = EndedJobs(time.monotonic)
         self._worker = secrets.token_hex(8)
         self._failing = False
         self.draining = False
@@ -74,7 +77,13 @@ class HeartbeatSender:
 
     def _heartbeat(self) -> WorkerHeartbeat:
         jobs = tuple(self._jobs()[:MAX_JOBS])
-        return WorkerHeartbeat(worker=self._worker, draining=self.draining, stopped=self.stopped, jobs=jobs)
+        return WorkerHeartbeat(
+            worker=self._worker,
+            draining=self.draining,
+            stopped=self.stopped,
+            jobs=jobs,
+            ended=self._ended.update(jobs),
+        )
 
     async def _wait_for_change(self, sent: WorkerHeartbeat, ended: asyncio.Task[Any]) -> None:
         """Return when a heartbeat is due; raises ConnectionError where the connection has ended."""

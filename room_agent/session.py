@@ -4,33 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from typing import Any
 
-import aiohttp
 import structlog
 from livekit import rtc
 from livekit.rtc.room import EventTypes
 
-from room_agent.audio.plugins import stt_plugins, tts_plugins
-from room_agent.audio.stt_stream import SttServices
-from room_agent.audio.tts import SpeechOutput
-from room_agent.context.context import ContextBuilder
-from room_agent.context.prompt import AgentManner
-from room_agent.context.retrieval import KnowledgeRetrieval
-from room_agent.conversation.chat import ChatInbox
-from room_agent.conversation.llm import RouterLlm
-from room_agent.conversation.manager import ConversationManager
-from room_agent.conversation.transcription import Transcription
 from room_agent.core.counters import Counters
 from room_agent.core.models import FrameDescribed
-from room_agent.core.router_client import HeartbeatResult, OpenedRoom, RouterClient
+from room_agent.core.router_client import OpenedRoom, RouterClient
 from room_agent.core.router_errors import RouterAway, RouterBusy, RouterError, RouterRefused, TokenExpired
-from room_agent.core.settings import SpeechSettings
-from room_agent.core.tasks import OwnedTasks, log_task_end, log_task_traceback
+from room_agent.core.tasks import OwnedTasks, log_task_traceback
 from room_agent.core.track_settings import TrackSettingsClient
-from room_agent.usage.journal import UsageJournal
-from room_agent.usage.meter import SpeechMeter, metered_stt_session, metered_tts_session
+from room_agent.room_speech import RoomSpeech
 from room_agent.video.events import FrameEvents
 from room_agent.video.recorder import FrameRecorder
 from room_agent.video.tracks import VideoTracks, watched_sources
@@ -40,7 +26,6 @@ TOPIC = "rayroom.descriptions"
 """The text stream on which a room's participants receive the descriptions of frames."""
 SEND_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 5.0
-SYNC_TIMEOUT_S = 5.0
 LAST_HEARTBEAT_EVERY_S = 0.5
 START_SPEECH_TIMEOUT_S = 30.0
 FIRST_BACKOFF_S = 0.5
@@ -64,112 +49,6 @@ _ROOM_EVENTS: tuple[EventTypes, ...] = (
 log = structlog.get_logger()
 
 
-class RoomSpeech:
-    """One room's conversation and its usage. `start` it once the room is open at the router.
-
-    Chat messages wait in the inbox until then: created before the agent joins, it misses none.
-    """
-
-    def __init__(
-        self,
-        room: rtc.Room,
-        router: RouterClient,
-        router_url: str,
-        settings: SpeechSettings,
-        journal: UsageJournal | None = None,
-    ) -> None:
-        self._room = room
-        self._router = router
-        self._router_url = router_url
-        self._settings = settings
-        self._journal = journal
-        self._http: list[aiohttp.ClientSession] = []
-        self._llm: RouterLlm | None = None
-        self._tasks = OwnedTasks(log_task_end)
-        self.usage = SpeechMeter(time.time, journal)
-        knowledge = KnowledgeRetrieval(router, time.monotonic)
-        self.context = ContextBuilder(knowledge, AgentManner(name=settings.names[0], spoken=settings.voice), time.time)
-        self._refusals = Transcription(room)
-        self.inbox = ChatInbox(room, self._refusals.notice, time.monotonic)
-        self.voice: ConversationManager | None = None
-
-    async def start(self, opened: OpenedRoom) -> None:
-        """Take part in the conversation from now on, as the tenant's agent: in silence while its budget is spent."""
-        self._settings = self._settings.of_tenant(opened.agent)
-        self.context.agent = AgentManner(
-            name=self._settings.names[0], spoken=self._settings.voice, company=opened.agent.instructions
-        )
-        if opened.agent.names:
-            await self._show_name(self._settings.names[0])
-        if self._journal is not None:
-            self._tasks.start(self._journal.keep_synced(), "usage journal")
-        # In a thread: loading the CA certificates would block the event loop for a fifth of a second.
-        self._llm = await asyncio.to_thread(RouterLlm, self._router, self._router_url, opened.agent.tier)
-        services, speaker = self._vendors() if self._settings.voice else (None, None)
-        self.voice = ConversationManager(
-            self._room,
-            self._settings,
-            self.context,
-            self._llm,
-            time.monotonic,
-            services=services,
-            speech_output=speaker,
-            agent=opened.agent,
-        )
-        # Before the first microphone: without it speech would be transcribed unpaid until the first heartbeat.
-        self.voice.notices.on_heartbeat(HeartbeatResult(budget=opened.budget))
-        await self.voice.start()
-        self.inbox.deliver(self.voice.on_chat_message)
-
-    def follow(self) -> None:
-        """Bring the microphones in line with the room as it is now."""
-        if self.voice is not None:
-            self.voice.follow()
-
-    def report(self) -> dict[str, float]:
-        """Return the counters that a heartbeat carries."""
-        chat = self.inbox.counts.report() | {"chat_refusals_lost": self._refusals.lost}
-        return chat | (self.voice.report() | self.usage.report() if self.voice is not None else {})
-
-    def on_heartbeat(self, result: HeartbeatResult) -> None:
-        """Settle the usage events that the router billed, and pass on the tenant's budget."""
-        self.usage.taken(result.settled)
-        if self.voice is not None:
-            self.voice.notices.on_heartbeat(result)
-
-    async def aclose(self) -> None:
-        """End the conversation. The usage is final when this returns; it can still be reported until `close_usage`."""
-        await self.inbox.aclose()
-        await self._refusals.aclose()
-        if self.voice is not None:
-            await self.voice.aclose()
-        if self._llm is not None:
-            await self._llm.aclose()
-        for http in self._http:
-            await http.close()
-
-    async def close_usage(self) -> None:
-        """Close the journal. Usage that the router has not billed by now is left to the worker's recovery."""
-        await self._tasks.aclose(SYNC_TIMEOUT_S)
-        self.usage.aclose()
-
-    async def _show_name(self, name: str) -> None:
-        """Let the room's participants see the name by which they can call the agent."""
-        try:
-            async with asyncio.timeout(SEND_TIMEOUT_S):
-                await self._room.local_participant.set_name(name)
-        except (TimeoutError, OSError) as error:
-            log.warning("agent's name not set", error=type(error).__name__)
-
-    def _vendors(self) -> tuple[SttServices, SpeechOutput]:
-        stt_http, tts_http = metered_stt_session(self.usage), metered_tts_session(self.usage)
-        self._http += [stt_http, tts_http]
-        services = SttServices(stt_plugins(self._settings, stt_http), time.monotonic)
-        output = SpeechOutput(tts_plugins(self._settings, tts_http), time.monotonic)
-        output.on_speaking_for = self.usage.speak_for
-        return services, output
-
-
 class RoomSession:
     """One job's work in its room, from `start` to `aclose`; owns every task it starts."""
 
@@ -188,6 +67,7 @@ class RoomSession:
         self._opened: OpenedRoom | None = None
         self._closed = False
         self._tasks = OwnedTasks(log_task_traceback)
+        self.is_open = asyncio.Event()
         self.counters = Counters()
         self.events = FrameEvents()
         settings = track_settings or TrackSettingsClient(None)
@@ -202,10 +82,16 @@ class RoomSession:
         if recording is not None:
             self.events.described.append(recording.add)
 
-    @property
-    def watches(self) -> bool:
-        """Return whether the room is open at the router, and a frame was seen if there is anything to see."""
-        return self._opened is not None and (self.counters.frames_seen > 0 or not self._has_screen())
+    async def wait_until_watching(self) -> None:
+        """Return once the room is open at the router, and a frame was seen if there is anything to see."""
+        await self.is_open.wait()
+        if self._has_screen():
+            await self.counters.first_frame.wait()
+
+    async def hand_over(self, successor: str) -> None:
+        """Send a successor the conversation, whose open questions are not answered here any more."""
+        if self._speech is not None:
+            await self._speech.hand_over(successor)
 
     def _has_screen(self) -> bool:
         participants = self._room.remote_participants.values()
@@ -240,6 +126,7 @@ class RoomSession:
         """Open the room at the router, however long that takes, and send heartbeats for as long as the job lives."""
         self._opened = await self._open_room()
         self._follow_safely()
+        self.is_open.set()
         await self._start_speech(self._opened)
         # Rooms that open at once, at nine or when the router is back, spread their heartbeats by a random first pause.
         pause_s = random.uniform(0.0, self._opened.limits.heartbeat_every_s)

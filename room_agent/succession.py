@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
@@ -16,9 +16,9 @@ from room_agent.core.agents import (
     WATCHING_ATTRIBUTE,
     PresentAgent,
     departure_reason,
+    watching_successor,
 )
 
-CHECK_EVERY_S = 0.1
 WATCH_TIMEOUT_S = 10.0
 """A successor whose presenters send no frame for so long counts as watching."""
 SEND_TIMEOUT_S = 5.0
@@ -29,9 +29,12 @@ log = structlog.get_logger()
 
 
 class Succession:
-    """The agents of one room as one of them sees them. `leave` is called once, with the reason."""
+    """The agents of one room as one of them sees them.
 
-    def __init__(self, room: rtc.Room, leave: Callable[[str], None]) -> None:
+    `leave` is called once, with the reason and with the identity of the successor that watches the room, if one does.
+    """
+
+    def __init__(self, room: rtc.Room, leave: Callable[[str, str | None], None]) -> None:
         self._room = room
         self._leave = leave
         self._left = False
@@ -46,22 +49,21 @@ class Succession:
     def _check(self, *_: Any) -> None:
         own = _present(self._room.local_participant)
         name = self._room.local_participant.attributes.get(AGENT_NAME_ATTRIBUTE)
-        others = (one for one in self._room.remote_participants.values() if _is_agent(one, name))
-        reason = departure_reason(own, map(_present, others))
+        others = [_present(one) for one in self._room.remote_participants.values() if _is_agent(one, name)]
+        reason = departure_reason(own, others)
         if reason is not None and not self._left:
             self._left = True
             log.info("room left to another agent", reason=reason)
-            self._leave(reason)
+            self._leave(reason, watching_successor(own, others))
 
 
-async def announce_watching(room: rtc.Room, watches: Callable[[], bool]) -> None:
-    """Tell the predecessor that it may leave, as soon as `watches` is true. Without a predecessor do nothing."""
+async def announce_watching(room: rtc.Room, watching: Callable[[], Awaitable[None]]) -> None:
+    """Tell the predecessor that it may leave, as soon as `watching` returns. Without a predecessor do nothing."""
     if not room.local_participant.attributes.get(REPLACES_ATTRIBUTE):
         return
     try:
         async with asyncio.timeout(WATCH_TIMEOUT_S):
-            while not watches():  # noqa: ASYNC110 - nothing reports a frame as an event
-                await asyncio.sleep(CHECK_EVERY_S)
+            await watching()
     except TimeoutError:
         log.warning("room taken over without a frame")
     try:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import threading
 import time
+from collections.abc import Callable
+from functools import cache
 
 import structlog
 from livekit import rtc
-from livekit.agents import AgentServer, AutoSubscribe, JobContext, JobProcess, JobRequest
+from livekit.agents import AgentServer, AutoSubscribe, JobContext, JobExecutorType, JobProcess, JobRequest
 
 from room_agent.core.agents import DISPATCH_ATTRIBUTE, REPLACES_ATTRIBUTE
 from room_agent.core.router_client import RouterClient
@@ -23,8 +26,10 @@ from room_agent.frames.i420 import Planes
 from room_agent.host.admission import Admission
 from room_agent.host.host_use import HostMeter
 from room_agent.host.process_tuning import stop_native_logs
+from room_agent.host.room_guard import process_guard
 from room_agent.log_redaction import redact_logs
-from room_agent.session import RoomSession, RoomSpeech
+from room_agent.room_speech import RoomSpeech
+from room_agent.session import RoomSession
 from room_agent.succession import Succession, announce_watching
 from room_agent.usage.journal import JournaledJob, UsageJournal
 from room_agent.video.frame_gate import FrameGate
@@ -43,11 +48,19 @@ SID_TIMEOUT_S = 2.0
 SESSION = "session"
 # Ten seconds, the default, are not enough for several job processes that start at once on a small machine.
 INITIALIZE_TIMEOUT_S = 60.0
+JOB_MEMORY_MB = 1_500.0
+"""livekit-agents kills a job process above this, ten times the largest measured."""
+MAX_SHARED_ROOMS = 32
+"""Rooms that share a process share its interpreter too: so many with a 720p share take nine tenths of a core."""
+HAND_OVER_TIMEOUT_S = 12.0
+_WARMING = threading.Lock()
 
 
 def build_server(settings: AgentSettings) -> AgentServer:
     """Return the worker, ready to run. It accepts explicit dispatches only, as long as the host has headroom."""
-    admission, meter = Admission(settings.max_rooms), HostMeter(time.monotonic)
+    shared = settings.rooms_share_a_process
+    most_rooms = settings.max_rooms or (MAX_SHARED_ROOMS if shared else None)
+    admission, meter = Admission(most_rooms), HostMeter(time.monotonic)
     server = AgentServer(
         ws_url=settings.livekit_url,
         api_key=settings.livekit_api_key,
@@ -58,6 +71,8 @@ def build_server(settings: AgentSettings) -> AgentServer:
         load_fnc=lambda server: admission.load(meter.measure(), len(server.active_jobs)),
         # The admission decides on each job; the load only lets the SFU prefer the idlest worker.
         load_threshold=math.inf,
+        job_executor_type=JobExecutorType.THREAD if shared else JobExecutorType.PROCESS,
+        job_memory_limit_mb=JOB_MEMORY_MB,
         preload_modules=["room_agent.worker"],
         setup_fnc=warm_up,
     )
@@ -96,8 +111,21 @@ def running_jobs(server: AgentServer) -> list[WorkerJob]:
     return [WorkerJob(room=job.job.room.name, identity=job.accept_arguments.identity) for job in server.active_jobs]
 
 
-def warm_up(_: JobProcess) -> None:
-    """Import and set up everything that is built at its first use, while the process has no room yet."""
+def warm_up(process: JobProcess) -> None:
+    """Import and set up everything that is built at its first use, while the process has no room yet.
+
+    Where rooms share a process this is called for each of them, and only the first call does anything.
+    """
+    with _WARMING:
+        _warm_up_process()
+        if process.executor_type is JobExecutorType.THREAD:
+            # livekit-rtc creates its client at its first use, without a lock: of two rooms that join at once, one would
+            # lose its events, and the native library would end the process.
+            stop_native_logs()
+
+
+@cache
+def _warm_up_process() -> None:
     configure_logs()
     tls()
     asyncio.run(_warm_up_client())
@@ -152,6 +180,8 @@ async def run_job(context: JobContext) -> None:
 
     # Before connecting: a job that is shut down while it joins must close its room too.
     context.add_shutdown_callback(leave)
+    if settings.rooms_share_a_process:
+        process_guard().watch(context.job.id, room, context.shutdown)
     # Video tracks are subscribed one by one, by `VideoTracks`. Without voice no audio is sent, decoded or buffered.
     heard = AutoSubscribe.AUDIO_ONLY if settings.speech.voice else AutoSubscribe.SUBSCRIBE_NONE
     await context.connect(auto_subscribe=heard)
@@ -159,10 +189,36 @@ async def run_job(context: JobContext) -> None:
     if await _closed_meanwhile(context):
         context.shutdown("room closed while the agent started")
         return
-    if not Succession(context.room, context.shutdown).stays():
+    departure = Departure(session, context.shutdown)
+    if not Succession(context.room, departure.begin).stays():
         return
     session.start()
-    await announce_watching(context.room, lambda: session.watches)
+    await announce_watching(context.room, session.wait_until_watching)
+
+
+class Departure:
+    """The way out of a room: at once, or after the conversation was handed over to a successor."""
+
+    def __init__(self, session: RoomSession, shutdown: Callable[[str], None]) -> None:
+        self._session = session
+        self._shutdown = shutdown
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self, reason: str, successor: str | None) -> None:
+        """Leave the room."""
+        if successor is None:
+            self._shutdown(reason)
+        else:
+            self._task = asyncio.create_task(self._hand_over(reason, successor), name="hand-over")
+
+    async def _hand_over(self, reason: str, successor: str) -> None:
+        try:
+            async with asyncio.timeout(HAND_OVER_TIMEOUT_S):
+                await self._session.hand_over(successor)
+        except Exception as error:
+            # No traceback: its values may quote the conversation.
+            log.error("hand-over failed", error=type(error).__name__)
+        self._shutdown(reason)
 
 
 async def _closed_meanwhile(context: JobContext) -> bool:

@@ -59,7 +59,8 @@ class WorkerRegistry:
             return set()
         rooms = {job.identity: job.room for job in beat.jobs}
         known = before.rooms if before is not None else {}
-        changed = self._end(known.keys() - rooms.keys(), known)
+        reported = {job.identity: job.room for job in beat.ended if job.identity not in self._gone}
+        changed = self._end(known.keys() - rooms.keys(), known) | self._end(reported.keys() - rooms.keys(), reported)
         for identity in rooms:
             self._running[identity] = beat.worker
             # A worker that was cut off and is back reports its jobs again.

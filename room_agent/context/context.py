@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from room_agent.context.latest_frames import LatestFrame, LatestFrames
 from room_agent.context.prompt import AgentManner, PromptQuestion, Remark, Turn, compose
 from room_agent.context.retrieval import KnowledgeRetrieval
-from room_agent.context.screen_memory import EDITS, ScreenMemory
+from room_agent.context.screen_memory import EDITS, ScreenMemory, StoredScreens
 from room_agent.core.models import FrameDescribed, FrameKept, KeptFrame, TrackEnded
 from room_agent.intent.screen_question import asks_about_screen
 
@@ -21,6 +21,14 @@ CURRENT_FRAME_TIMEOUT_S = 0.5
 """The wait for the picture as it is now; after that a question is answered from the last kept one."""
 FOLLOWS_WITHIN_S = 120.0
 """How long after a question about the screen a follow-up such as "And in March?" is about the screen too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationContext:
+    """The part of a room's context that outlives its agent: the memory of its screens, and the last remarks."""
+
+    screens: StoredScreens
+    remarks: tuple[Remark, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +53,15 @@ class ContextBuilder:
         self._last_screen_question: _ScreenQuestion | None = None
         self.current_frame: Callable[[str], Awaitable[KeptFrame | None]] | None = None
         """Returns the picture that a track shows now, by the track's id."""
+
+    def stored(self) -> ConversationContext:
+        """Return the context for a successor. Pictures are not part of it: the successor sees them itself."""
+        return ConversationContext(screens=self._memory.stored(), remarks=tuple(self._remarks))
+
+    def restore(self, context: ConversationContext) -> None:
+        """Put the context of a predecessor before everything seen and said since."""
+        self._memory.restore(context.screens)
+        self._remarks = deque((*context.remarks, *self._remarks), maxlen=MAX_REMARKS)
 
     def on_frame_kept(self, event: FrameKept) -> None:
         """Store a frame that shows something new: a question about it may come before its description."""

@@ -18,6 +18,7 @@ from room_agent.text.quoting import clean_name, one_line, tokens_of
 EDITS = frozenset(("text changed", "small spot changed", "motion went on"))
 """The gate's reasons for a frame that shows the previous picture with something written or moved."""
 MAX_ENTRY_CHARS = 2_000
+MAX_RESTORED = 1_000
 MAX_TRACKS = 256
 """The number of tracks whose labels, changes and ends are kept."""
 
@@ -28,6 +29,14 @@ class _Undescribed:
 
     at_s: float
     new_s: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredScreens:
+    """The entries of a memory, oldest first, and the label of each track."""
+
+    entries: tuple[ScreenEntry, ...]
+    labels: dict[str, str]
 
 
 class ScreenMemory:
@@ -46,6 +55,20 @@ class ScreenMemory:
     @property
     def chars(self) -> int:
         return sum(entry.chars for entry in self._entries)
+
+    def stored(self) -> StoredScreens:
+        """Return the memory for a successor."""
+        return StoredScreens(entries=tuple(self._entries), labels=dict(self._labels))
+
+    def restore(self, screens: StoredScreens) -> None:
+        """Put a predecessor's entries before the own ones; a track that both have described goes on."""
+        own, self._entries = self._entries, list(screens.entries)[-MAX_RESTORED:]
+        self._labels.update(list(screens.labels.items())[-MAX_TRACKS:])
+        self._label_count = max(self._label_count, len(screens.labels))
+        for track, ended_s in self._ended_s.items():
+            self._close(track, ended_s)
+        for entry in own:
+            self.add(entry.track, " ".join(entry.texts), entry.from_s, edited=True)
 
     def add(
         self,

@@ -25,6 +25,7 @@ from room_agent.core.participants import Participants
 from room_agent.core.tasks import log_task_end
 
 CLOSE_TIMEOUT_S = 5.0
+MAX_LAST = 64
 MAX_OPEN = 64
 """Messages being read at once."""
 SENDER_TIMEOUT_S = 5.0
@@ -59,15 +60,24 @@ class ChatInbox:
         self._reading: dict[asyncio.Task[None], str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.counts = ChatCounts()
+        self.last: deque[ReceivedMessage] = deque(maxlen=MAX_LAST)
+        """The last messages passed on, for a successor."""
         self._newcomer = asyncio.Event()
         room.on("participant_connected", self._on_newcomer)
         room.register_text_stream_handler(TOPIC, self._on_stream)
 
-    def deliver(self, receiver: Callable[[ReceivedMessage], None]) -> None:
-        """Pass the held messages on, in order, and from now on each message as it arrives."""
-        self._receiver = receiver
+    def deliver(self, receiver: Callable[[ReceivedMessage], None], answered: Iterable[tuple[str, str]] = ()) -> None:
+        """Pass the held messages on, in order, and from now on each message as it arrives.
+
+        Held messages that a predecessor received too are left out: `answered` has their identities and texts.
+        """
+        self._receiver, twice = receiver, Counter(answered)
         while self._early:
-            self._pass_on(self._early.popleft())
+            message = self._early.popleft()
+            if twice[message.identity, message.text] > 0:
+                twice[message.identity, message.text] -= 1
+            else:
+                self._pass_on(message)
 
     async def aclose(self) -> None:
         """Stop receiving. Unread and undelivered messages are counted when this returns."""
@@ -119,6 +129,7 @@ class ChatInbox:
     def _pass_on(self, message: ReceivedMessage) -> None:
         if self._receiver is not None:
             self.counts.count("taken")
+            self.last.append(message)
             self._receiver(message)
             return
         self._early.append(message)

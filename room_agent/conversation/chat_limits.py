@@ -124,7 +124,7 @@ async def read_message(reader: StreamReader) -> MessageVerdict:
     """Read a message from its stream, no further than its longest length, and return the outcome."""
     try:
         async with asyncio.timeout(READ_TIMEOUT_S):
-            return check_message(await _read_text(reader, MAX_BYTES))
+            return check_message(await read_text(reader, MAX_BYTES))
     except (TimeoutError, ConnectionError):
         # The SDK raises ConnectionError for a stream that is aborted or refused.
         return MessageVerdict("not whole")
@@ -132,7 +132,8 @@ async def read_message(reader: StreamReader) -> MessageVerdict:
         reader.close()
 
 
-async def _read_text(reader: StreamReader, max_bytes: int) -> str:
+async def read_text(reader: StreamReader, max_bytes: int) -> str:
+    """Return the text of a stream, or a little more than its first `max_bytes`."""
     chunks: list[str] = []
     size_bytes = 0
     async for chunk in reader:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 
 from livekit import rtc
@@ -16,6 +16,7 @@ from room_agent.audio.tts import SpeechOutput
 from room_agent.audio.vad import SpeechDetector
 from room_agent.context.context import ContextBuilder
 from room_agent.conversation.chat import ReceivedMessage
+from room_agent.conversation.hand_over import OpenQuestion
 from room_agent.conversation.llm import RouterLlm
 from room_agent.conversation.notices import Notices, Trouble
 from room_agent.conversation.question_queue import Question
@@ -74,6 +75,20 @@ class ConversationManager:
         self._tasks.start(self.responder.run(), "conversation")
         self._tasks.start(self._check_absences(), "conversation")
         self.follow()
+
+    def restore(self, questions: Iterable[OpenQuestion]) -> None:
+        """Answer the questions that a predecessor left open."""
+        for one in questions:
+            asked_at_s = self._clock() - one.waited_s
+            self.responder.ask(Question(identity=one.identity, name=one.name, text=one.text, asked_at_s=asked_at_s))
+
+    async def open_questions(self) -> list[OpenQuestion]:
+        """Return the questions that a successor is to answer; none is answered here any more."""
+        questions = await self.responder.open_questions()
+        return [
+            OpenQuestion(identity=one.identity, name=one.name, text=one.text, waited_s=self._clock() - one.asked_at_s)
+            for one in questions
+        ]
 
     def follow(self) -> None:
         """Bring microphones and waiting questions in line with the room as it is now."""

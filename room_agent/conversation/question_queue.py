@@ -70,6 +70,12 @@ class QuestionQueue:
         """Remove a participant's waiting question, if any."""
         self._waiting.pop(identity, None)
 
+    def take_all(self) -> list[Question]:
+        """Remove and return all waiting questions, the oldest first."""
+        questions = list(self._waiting.values())
+        self._waiting.clear()
+        return questions
+
     def wake(self) -> None:
         """Make `next` check again which participants are present."""
         self._changed.set()

@@ -30,6 +30,8 @@ MAX_ANSWER_S = 180.0
 INTERRUPTION_S = 0.4
 """The speech of the asker that stops their answer: a cough is shorter."""
 CLOSE_TIMEOUT_S = 5.0
+LAST_ANSWER_TIMEOUT_S = 6.0
+"""The time that an answer has to end before its agent hands the room over."""
 
 log = structlog.get_logger()
 
@@ -155,6 +157,16 @@ class Responder:
             await asyncio.wait({self._task}, timeout=CLOSE_TIMEOUT_S)
             log_task_end(self._task)
             self.question = None
+
+    async def open_questions(self) -> list[Question]:
+        """Take the questions that wait. The answer that has begun may end; if it does not, its question comes first."""
+        waiting = self.queue.take_all()
+        current, task = self.question, self._task
+        if current is None or task is None:
+            return waiting
+        if self.has_begun:
+            await asyncio.wait({task}, timeout=LAST_ANSWER_TIMEOUT_S)
+        return waiting if task.done() else [current, *waiting]
 
     async def aclose(self) -> None:
         """Cancel the current answer and wait until it has ended."""

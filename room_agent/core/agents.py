@@ -40,5 +40,10 @@ def departure_reason(own: PresentAgent, others: Iterable[PresentAgent]) -> str |
     return None
 
 
+def watching_successor(own: PresentAgent, others: Iterable[PresentAgent]) -> str | None:
+    """Return the identity of the successor that watches the room by now, or None."""
+    return next((other.identity for other in others if other.replaces == own.identity and other.watching), None)
+
+
 def _age_key(agent: PresentAgent) -> tuple[int, str]:
     return agent.joined_at_ms, agent.identity

@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 EVERY_S = 1.0
 PATH = "/v1/workers"
 MAX_JOBS = 1_000
+MAX_ENDED = 1_000
+ENDED_FOR_S = 60.0
+"""An ended job is reported for so long: the SFU lists its agent for up to 21 s, and `rayroom dispatch` may restart."""
 TOKEN_TTL = dt.timedelta(minutes=1)
 
 Identity = Annotated[str, Field(min_length=1, max_length=256)]
@@ -35,6 +38,8 @@ class WorkerHeartbeat(BaseModel):
     stopped: bool = False
     """The worker ends now, and sends no further heartbeat."""
     jobs: Annotated[tuple[WorkerJob, ...], Field(max_length=MAX_JOBS)] = ()
+    ended: Annotated[tuple[WorkerJob, ...], Field(max_length=MAX_ENDED)] = ()
+    """The jobs that ended lately, for a `rayroom dispatch` that was not running when they did."""
 
 
 def worker_token(key: str, secret: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import MutableMapping
+from functools import cache
 
 import structlog
 
@@ -25,6 +26,7 @@ def tune_environment(environment: MutableMapping[str, str], voice: bool) -> None
         environment.setdefault(LOCAL_INFERENCE, "0")
 
 
+@cache
 def stop_native_logs() -> bool:
     """Keep the debug records of livekit-rtc's native library out of Python, which parses and then drops each one.
 

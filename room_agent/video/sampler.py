@@ -168,13 +168,14 @@ class TrackSampler:
             self._counters.look_ms += 1_000 * (self._clock() - now_s)
         if frame is None:
             # A second look at one frame is no second frame.
-            self._counters.frames_seen += not again
-            self._counters.frames_repeated += not again
-            self._counters.frames_muted += not again and self._pipeline.gate.mutes
+            if not again:
+                self._counters.saw_frame()
+                self._counters.frames_repeated += 1
+                self._counters.frames_muted += self._pipeline.gate.mutes
             self._pipeline.rate.repeated()
             return
         self._kept = frame
-        self._counters.frames_seen += 1
+        self._counters.saw_frame()
         self._counters.frames_kept += 1
         self._pipeline.uploader.offer(frame)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import sys
 from pathlib import Path
@@ -37,6 +38,7 @@ async def test_a_room_is_watched_again_after_a_kill_and_during_a_roll_out(liveki
             "RAYROOM_URL": router.url,
             "RAYROOM_AGENT_KEYS": "an-agent-key-of-tests",
             "RAYROOM_DISPATCH_URL": dispatch.url,
+            "RAYROOM_ROOM_ISOLATION": "process",
             "NUM_CPUS": "1",
         }
         await ann.share_screen()
@@ -47,7 +49,8 @@ async def test_a_room_is_watched_again_after_a_kill_and_during_a_roll_out(liveki
         await eventually(lambda: len(ann.agents()) == 1, 60.0)
         assert router.closed == 0
 
-        await processes.start("new", COMMAND, environment)
+        await ann.send_chat("By the way, the meeting on Friday is in room 4711.")
+        await processes.start("new", COMMAND, environment | {"RAYROOM_ROOM_ISOLATION": "thread"})
         await eventually(lambda: processes.has_logged("new", REGISTERED), 120.0)
         old.send_signal(signal.SIGTERM)
         await eventually(lambda: "Bearer token-3" in router.tokens, 60.0)
@@ -56,3 +59,7 @@ async def test_a_room_is_watched_again_after_a_kill_and_during_a_roll_out(liveki
             assert await old.wait() == 0
         assert processes.has_logged("old", "successor watches")
         assert router.opened == 3
+        # The successor was not there when this was said.
+        await ann.send_chat("Rayroom, in which room is the meeting on Friday?")
+        await eventually(lambda: router.chat_requests, 30.0)
+        assert "4711" in json.dumps(router.chat_requests)

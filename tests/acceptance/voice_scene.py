@@ -12,7 +12,8 @@ from cluster.lab.emulator import Emulator, Fault
 from room_agent.core.router_client import RouterClient
 from room_agent.core.router_transport import HttpTransport
 from room_agent.core.settings import SpeechSettings
-from room_agent.session import RoomSession, RoomSpeech
+from room_agent.room_speech import RoomSpeech
+from room_agent.session import RoomSession
 from tests.support.livekit_server import LiveKit
 from tests.support.scripted_router import ScriptedRouter
 from tests.support.speaking_participant import SpeakingParticipant

@@ -2,7 +2,8 @@
 
 Run `python -m tests.benchmarks.bench_agents`. Both workers watch the same rooms of one livekit-server at the same time,
 so they receive the same packets. A figure is that of the worker's whole process tree, less the same tree without a
-room. The router is scripted and answers after 0.7 s; the participants' screen is the demo's.
+room, divided by the number of rooms. The router is scripted and answers after 0.7 s; the participants' screen is the
+demo's. Settings of the worker, such as RAYROOM_ROOM_ISOLATION, are taken from the environment.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
 from livekit import api
+from livekit.protocol.models import ParticipantInfo
 from rich.console import Console
 from rich.table import Table
 
@@ -35,7 +37,8 @@ from tests.support.meeting import dispatch
 from tests.support.scripted_router import ScriptedRouter
 from tests.support.stack import eventually
 
-RAYROOM, PLAIN = "rayroom", "plain livekit-agents"
+RAYROOM, PLAIN = "rayroom", plain_agent.AGENT_NAME
+AGENT = ParticipantInfo.Kind.AGENT
 MODES = (
     MeetingMode(name="nobody shares"),
     MeetingMode(name="720p, 5 fps", size_px=(1280, 720), fps=5),
@@ -71,8 +74,16 @@ class TreeUse:
     cpu_percent: float
     memory_mb: float
 
+    def per_room(self, base: TreeUse, rooms: int) -> TreeUse:
+        """Return the share of each of `rooms` in what exceeds `base`."""
+        return TreeUse(
+            cpu_percent=(self.cpu_percent - base.cpu_percent) / rooms,
+            memory_mb=(self.memory_mb - base.memory_mb) / rooms,
+        )
+
 
 Workers = dict[str, ProcessTree]
+Uses = dict[str, dict[str, TreeUse]]
 
 
 @contextmanager
@@ -103,7 +114,7 @@ def _running(command: list[str], environment: dict[str, str], ready: str, log: P
 
 
 @contextmanager
-def _workers(livekit: LiveKit, router: ScriptedRouter) -> Iterator[Workers]:
+def _workers(livekit: LiveKit, router: ScriptedRouter, peers: tuple[str, ...]) -> Iterator[Workers]:
     base = {"LIVEKIT_URL": livekit.url, "LIVEKIT_API_KEY": livekit.key, "LIVEKIT_API_SECRET": livekit.secret}
     ours = base | {"RAYROOM_URL": router.url, "RAYROOM_AGENT_KEYS": "a-key-of-the-benchmark"}
     with tempfile.TemporaryDirectory() as path, ExitStack() as stack:
@@ -113,6 +124,7 @@ def _workers(livekit: LiveKit, router: ScriptedRouter) -> Iterator[Workers]:
         yield {
             name: stack.enter_context(_running(command, environment, ready, Path(path, f"{name}.log")))
             for name, (command, environment, ready) in commands.items()
+            if name in peers
         }
 
 
@@ -127,53 +139,68 @@ async def measure(workers: Workers, window_s: float) -> dict[str, TreeUse]:
 
 
 @asynccontextmanager
-async def _watched_room(livekit: LiveKit, router: ScriptedRouter, room: str, mode: MeetingMode) -> AsyncIterator[None]:
-    """Hold a meeting with both agents in it, and delete its room."""
-    opened, frames = router.opened, len(router.frames)
-    async with meeting(livekit, room, mode):
-        await dispatch(livekit, room, {"tenant_id": "acme"}, RAYROOM)
-        await dispatch(livekit, room, {}, plain_agent.AGENT_NAME)
-        shares = mode.size_px is not None
+async def _watched_rooms(
+    livekit: LiveKit, router: ScriptedRouter, rooms: list[str], mode: MeetingMode, peers: tuple[str, ...]
+) -> AsyncIterator[float]:
+    """Hold meetings with the agents of all `peers` in them; yield the seconds until ours watched the last room."""
+    opened, tokens = router.opened, set(router.tokens)
+    shares = mode.size_px is not None
+    async with AsyncExitStack() as stack:
+        await asyncio.gather(*(stack.enter_async_context(meeting(livekit, room, mode)) for room in rooms))
+        client = await stack.enter_async_context(api.LiveKitAPI(livekit.url, livekit.key, livekit.secret))
+        started_s = time.monotonic()
+        await asyncio.gather(*(dispatch(livekit, room, {"tenant_id": "acme"}, peers[0]) for room in rooms))
         await eventually(
-            lambda: router.opened > opened and (not shares or len(router.frames) > frames), START_TIMEOUT_S
+            lambda: (
+                router.opened - opened == len(rooms) and (not shares or len(set(router.tokens) - tokens) == len(rooms))
+            ),
+            START_TIMEOUT_S,
         )
-        yield
+        watched_s = time.monotonic() - started_s
+        for peer in peers[1:]:
+            await asyncio.gather(*(dispatch(livekit, room, {}, peer) for room in rooms))
+        await _wait_for_agents(client, rooms, len(peers))
+        yield watched_s
         closed = router.closed
-        async with api.LiveKitAPI(livekit.url, livekit.key, livekit.secret) as client:
+        for room in rooms:
             await client.room.delete_room(api.DeleteRoomRequest(room=room))
-        await eventually(lambda: router.closed > closed, LEAVE_TIMEOUT_S)
+        await eventually(lambda: router.closed - closed == len(rooms), LEAVE_TIMEOUT_S)
 
 
-async def run(modes: list[MeetingMode], settle_s: float, window_s: float) -> dict[str, dict[str, TreeUse]]:
-    """Return each worker's use by mode, less its use without a room, which is under the name ''."""
+async def _wait_for_agents(client: api.LiveKitAPI, rooms: list[str], number: int) -> None:
+    """Wait until each room has this number of agents: a worker without a job would be measured as a cheap one."""
+    async with asyncio.timeout(START_TIMEOUT_S):
+        for room in rooms:
+            while True:
+                response = await client.room.list_participants(api.ListParticipantsRequest(room=room))
+                if sum(one.kind == AGENT for one in response.participants) == number:
+                    break
+                await asyncio.sleep(0.5)
+
+
+async def run(modes: list[MeetingMode], rooms: int, peers: tuple[str, ...], settle_s: float, window_s: float) -> Uses:
+    """Return each worker's use a room by mode, less its use without a room, which is under the name ''."""
     router = ScriptedRouter(fps=1.0, heartbeat_every_s=10.0, frame_delay_s=0.7)
-    uses: dict[str, dict[str, TreeUse]] = {}
+    uses: Uses = {}
     with running_livekit() as livekit:
         async with router.running():
             with ExitStack() as stack:
-                workers = await asyncio.to_thread(stack.enter_context, _workers(livekit, router))
+                workers = await asyncio.to_thread(stack.enter_context, _workers(livekit, router, peers))
                 # The idle processes are still being started.
                 await asyncio.sleep(3 * settle_s)
-                uses[""] = await measure(workers, window_s)
+                uses[""] = base = await measure(workers, window_s)
                 for number, mode in enumerate(modes):
-                    print(mode.name, file=sys.stderr, flush=True)
-                    async with _watched_room(livekit, router, f"tenant_acme_room-{number}", mode):
+                    names = [f"tenant_acme_room-{number}-{index}" for index in range(rooms)]
+                    async with _watched_rooms(livekit, router, names, mode, peers) as watched_s:
+                        print(f"{mode.name}: all watched after {watched_s:.1f} s", file=sys.stderr, flush=True)
                         await asyncio.sleep(settle_s)
-                        uses[mode.name] = _less(await measure(workers, window_s), uses[""])
+                        measured = await measure(workers, window_s)
+                        uses[mode.name] = {name: use.per_room(base[name], rooms) for name, use in measured.items()}
                     await asyncio.sleep(settle_s / 3)
     return uses
 
 
-def _less(uses: dict[str, TreeUse], base: dict[str, TreeUse]) -> dict[str, TreeUse]:
-    return {
-        name: TreeUse(
-            cpu_percent=use.cpu_percent - base[name].cpu_percent, memory_mb=use.memory_mb - base[name].memory_mb
-        )
-        for name, use in uses.items()
-    }
-
-
-def goals(uses: dict[str, dict[str, TreeUse]]) -> dict[str, bool]:
+def goals(uses: Uses) -> dict[str, bool]:
     """Return every goal with its measured figure, and whether it was met."""
     shares = {mode: uses[mode][RAYROOM].cpu_percent for mode in GOALS_PERCENT if mode in uses}
     return {
@@ -182,13 +209,14 @@ def goals(uses: dict[str, dict[str, TreeUse]]) -> dict[str, bool]:
     }
 
 
-def _print(uses: dict[str, dict[str, TreeUse]]) -> None:
-    headings = [f"{name}: {unit}" for name in (RAYROOM, PLAIN) for unit in ("% of a core", "MB")]
-    table = Table("room", *headings, title=f"load {load_per_core():.1f} a core")
+def _print(uses: Uses) -> None:
+    names = list(uses[""])
+    headings = [f"{name}: {unit}" for name in names for unit in ("% of a core", "MB")]
+    table = Table("room", *headings, title=f"a room's share; load {load_per_core():.1f} a core")
     for column in table.columns[1:]:
         column.justify = "right"
     for mode, use in uses.items():
-        cells = [text for name in (RAYROOM, PLAIN) for text in _cells(use[name])]
+        cells = [text for name in names for text in _cells(use[name])]
         table.add_row(mode or "the worker without a room", *cells)
     Console(width=130).print(table)
 
@@ -203,13 +231,16 @@ def main() -> int:
     parser.add_argument("--window", type=float, default=WINDOW_S, help="seconds of each measurement")
     parser.add_argument("--settle", type=float, default=SETTLE_S, help="seconds before each measurement")
     parser.add_argument("--only", default="", help="measure only the modes whose name contains this text")
+    parser.add_argument("--rooms", type=int, default=1, help="rooms opened at once and watched side by side")
+    parser.add_argument("--alone", action="store_true", help="measure without the plain worker")
     parser.add_argument("--force", action="store_true", help="measure on a busy machine too")
     parser.add_argument("--json", type=Path, help="write every figure to a file")
     options = parser.parse_args()
     if machine_is_busy(options.force):
         return 2
     modes = [mode for mode in MODES if options.only in mode.name]
-    uses = asyncio.run(run(modes, options.settle, options.window))
+    peers = (RAYROOM,) if options.alone else (RAYROOM, PLAIN)
+    uses = asyncio.run(run(modes, options.rooms, peers, options.settle, options.window))
     _print(uses)
     met = goals(uses)
     for goal, is_met in met.items():

@@ -1,7 +1,8 @@
 """Measure the seconds until every room is watched again after a part of the system was killed or rolled.
 
-Real livekit-server, workers and `rayroom dispatch`; the Serve app is a scripted router. A room counts as watched at its
-first frame from a job that the fault left alive, or from a new one.
+Run `python -m tests.benchmarks.bench_kills`. Real livekit-server, workers and `rayroom dispatch`; the Serve app is a
+scripted router. Where a job was killed, its room is watched again at the first frame of a new job. Where the SFU or
+the router was away, it is watched again at its first frame after that. The slides rest before, so no older one is late.
 """
 
 from __future__ import annotations
@@ -41,6 +42,9 @@ WORKER = (sys.executable, "-m", "room_agent", "start")
 DISPATCH = (Path(sys.executable).parent / "rayroom", "dispatch")
 SLIDE_S = 0.5
 TIMEOUT_S = 120.0
+REST_S = 5.0
+"""A slide that rests for so long has been sent."""
+ROUTER_AWAY_S = 15.0
 
 
 @dataclass
@@ -70,6 +74,9 @@ class KilledSystem:
     processes: Processes
     environment: Mapping[str, str]
     livekit_command: tuple[str | Path, ...]
+    routing: contextlib.AsyncExitStack
+    """The scripted router while it listens."""
+    slides_turn: asyncio.Event = field(default_factory=asyncio.Event)
     worker: str = ""
     started: int = 0
 
@@ -103,15 +110,30 @@ class KilledSystem:
         return time.monotonic()
 
     async def livekit_killed(self) -> float:
+        await self._let_slides_rest()
         killed_at_s = self._kill(self._last("livekit"))
         await self.start_livekit()
+        self.slides_turn.set()
         return killed_at_s
+
+    async def router_away(self) -> float:
+        """The time begins when the router is back."""
+        await self.routing.aclose()
+        await self._let_slides_rest(ROUTER_AWAY_S)
+        back_at_s = time.monotonic()
+        await self.routing.enter_async_context(self.router.running())
+        self.slides_turn.set()
+        return back_at_s
 
     async def jobs_killed_while_dispatch_is_down(self) -> float:
         killed_at_s = self._kill(self._last("dispatch"))
         self._kill_jobs()
         await self.start_dispatch()
         return killed_at_s
+
+    async def _let_slides_rest(self, seconds: float = REST_S) -> None:
+        self.slides_turn.clear()
+        await asyncio.sleep(seconds)
 
     async def _start(self, part: str, command: tuple[str | Path, ...]) -> str:
         self.started += 1
@@ -157,15 +179,17 @@ async def measure(system: KilledSystem, rooms: list[str], fault: Callable[[], Aw
     return max(map(first, rooms)) - began_at_s
 
 
-async def _turn_slides(people: list[ScreenShareParticipant]) -> None:
+async def _turn_slides(people: list[ScreenShareParticipant], turn: asyncio.Event) -> None:
+    turn.set()
     while True:
         await asyncio.sleep(SLIDE_S)
+        await turn.wait()
         for person in people:
             person.slide += 1
 
 
-async def run(number: int, repetitions: int) -> dict[str, list[float]]:
-    """Return the seconds of each fault."""
+async def run(number: int, repetitions: int, isolation: str) -> dict[str, list[float]]:
+    """Return the seconds of each fault, for rooms with a process each or with one together."""
     port, tcp_port, udp_port, dispatch_port = free_ports(4)
     livekit = LiveKit(url=f"ws://127.0.0.1:{port}", key="bench", secret=secrets.token_urlsafe(32))
     rooms = [f"tenant_acme_kill-{index}" for index in range(number)]
@@ -175,8 +199,9 @@ async def run(number: int, repetitions: int) -> dict[str, list[float]]:
         url, config = f"http://127.0.0.1:{dispatch_port}", directory / "livekit.yaml"
         text = livekit_config(port, tcp_port, udp_port, livekit.key, livekit.secret, url + WEBHOOK_PATH)
         config.write_text(text, "utf-8")
-        router = await stack.enter_async_context(RecordingRouter().running())
-        assert isinstance(router, RecordingRouter)
+        router = RecordingRouter()
+        routing = await stack.enter_async_context(contextlib.AsyncExitStack())
+        await routing.enter_async_context(router.running())
         environment = {
             "LIVEKIT_URL": livekit.url,
             "LIVEKIT_API_KEY": livekit.key,
@@ -185,30 +210,32 @@ async def run(number: int, repetitions: int) -> dict[str, list[float]]:
             "RAYROOM_AGENT_KEYS": "an-agent-key-of-benchmarks",
             "RAYROOM_DISPATCH_URL": url,
             "RAYROOM_DISPATCH_PORT": str(dispatch_port),
+            "RAYROOM_ROOM_ISOLATION": isolation,
         }
         processes = await stack.enter_async_context(Processes(directory / "logs"))
         command = (find_livekit_server(ROOT), "--config", config)
-        system = KilledSystem(router, processes, environment, command)
+        system = KilledSystem(router, processes, environment, command, routing)
         await system.start_livekit()
         await system.start_dispatch()
         await system.start_worker()
         people = [await stack.enter_async_context(joined_with_screen(livekit, room)) for room in rooms]
         for person in people:
             await person.share_screen()
-        turning = asyncio.create_task(_turn_slides(people))
+        turning = asyncio.create_task(_turn_slides(people, system.slides_turn))
         await eventually(lambda: all(router.frames_of[room] for room in rooms), TIMEOUT_S)
-        faults = (
-            (system.jobs_killed, False),
+        faults = [
             (system.worker_killed, False),
             (system.worker_rolled, False),
-            (system.jobs_killed_while_dispatch_is_down, False),
             (system.livekit_killed, True),
-        )
+            (system.router_away, True),
+        ]
+        if isolation == "process":
+            faults += [(system.jobs_killed, False), (system.jobs_killed_while_dispatch_is_down, False)]
         for _ in range(repetitions):
             for fault, keeps in faults:
                 seconds = await measure(system, rooms, fault, keeps)
                 results[fault.__name__].append(seconds)
-                print(f"{fault.__name__}: {seconds:.1f} s", flush=True)
+                print(f"{isolation} {fault.__name__}: {seconds:.1f} s", flush=True)
                 await asyncio.sleep(2.0)
         turning.cancel()
     return results
@@ -218,15 +245,16 @@ def main() -> int:
     """Print the table; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rooms", type=int, default=3)
-    parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--repetitions", type=int, default=2)
     parser.add_argument("--force", action="store_true", help="measure on a busy machine too")
     options = parser.parse_args()
     if machine_is_busy(options.force):
         return 2
-    results = asyncio.run(run(options.rooms, options.repetitions))
-    print("| killed | seconds until the last room is watched again |\n|---|---|")
-    for name, seconds in results.items():
-        print(f"| {name} | {', '.join(f'{one:.1f}' for one in sorted(seconds))} |")
+    print("| rooms in | fault | seconds until the last room is watched again |\n|---|---|---|")
+    for isolation in ("process", "thread"):
+        results = asyncio.run(run(options.rooms, options.repetitions, isolation))
+        for name, seconds in results.items():
+            print(f"| {isolation} | {name} | {', '.join(f'{one:.1f}' for one in sorted(seconds))} |", flush=True)
     print(f"load average {os.getloadavg()[0]:.0f} on {os.cpu_count()} cores")
     return 0
 

@@ -44,8 +44,15 @@ async def _sample(track: rtc.Track) -> None:
 
 def main() -> None:
     """Run the worker until it is ended."""
-    # Without the default limits: on a loaded machine no process would start in 10 s, and no job would be taken.
-    server = AgentServer(host="127.0.0.1", port=0, load_threshold=math.inf, initialize_process_timeout=60.0)
+    # Without the default limits: on a loaded machine no process would start in 10 s, and no job would be offered. The
+    # threshold alone does not help, because livekit-server offers none to a worker whose load is 1.
+    server = AgentServer(
+        host="127.0.0.1",
+        port=0,
+        load_fnc=lambda: 0.0,
+        load_threshold=math.inf,
+        initialize_process_timeout=60.0,
+    )
     server.rtc_session(run_job, agent_name=AGENT_NAME)
     server.on("worker_registered", lambda *_: print(REGISTERED, flush=True))
     asyncio.run(server.run())

@@ -22,7 +22,8 @@ from room_agent.conversation.llm import RouterLlm
 from room_agent.core.router_client import RouterClient
 from room_agent.core.router_transport import HttpTransport
 from room_agent.core.settings import SpeechSettings
-from room_agent.session import RoomSession, RoomSpeech
+from room_agent.room_speech import RoomSpeech
+from room_agent.session import RoomSession
 from tests.benchmarks.plain_session import plain_session
 from tests.benchmarks.voice_turn import Stamps
 from tests.support.stack import eventually

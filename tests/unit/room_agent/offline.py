@@ -121,6 +121,7 @@ class LocalParticipant:
 
     sent: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     error: Exception | None = None
+    attributes: dict[str, str] = field(default_factory=dict)
     name: str = "rayroom"
 
     async def set_name(self, name: str) -> None:

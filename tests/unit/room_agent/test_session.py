@@ -16,7 +16,8 @@ from room_agent.conversation.transcription import Transcription
 from room_agent.core.models import FrameDescribed
 from room_agent.core.router_client import OpenedRoom, TenantBudget
 from room_agent.core.settings import SpeechSettings
-from room_agent.session import LAST_HEARTBEAT_EVERY_S, LONGEST_BACKOFF_S, TOPIC, RoomSession, RoomSpeech
+from room_agent.room_speech import RoomSpeech
+from room_agent.session import LAST_HEARTBEAT_EVERY_S, LONGEST_BACKOFF_S, TOPIC, RoomSession
 from routing.models import TenantAgent
 from tests.support.screens import Desktop
 from tests.unit.room_agent.offline import (

@@ -45,7 +45,11 @@ class FakeRoom:
 
 def started(room: FakeRoom) -> tuple[bool, list[str]]:
     reasons: list[str] = []
-    return Succession(cast(rtc.Room, room), reasons.append).stays(), reasons
+
+    def leave(reason: str, successor: str | None) -> None:
+        reasons.append(f"{reason}: {successor}" if successor else reason)
+
+    return Succession(cast(rtc.Room, room), leave).stays(), reasons
 
 
 def test_the_agent_that_finds_an_older_one_leaves_once() -> None:
@@ -78,7 +82,7 @@ def test_a_predecessor_leaves_when_its_successor_says_that_it_watches() -> None:
     assert stays and reasons == []
     successor.attributes[WATCHING_ATTRIBUTE] = "1"
     room.add(successor, "participant_attributes_changed")
-    assert reasons == ["successor watches"]
+    assert reasons == ["successor watches: new"]
 
 
 async def test_a_successor_announces_that_it_watches_once_it_does() -> None:
@@ -90,12 +94,16 @@ async def test_a_successor_announces_that_it_watches_once_it_does() -> None:
     own = participant("new", 2.0, replaces="old")
     own.set_attributes = set_attributes
     watches = asyncio.Event()
-    announcing = asyncio.create_task(announce_watching(cast(rtc.Room, FakeRoom(own)), watches.is_set))
+
+    async def watched() -> None:
+        await watches.wait()
+
+    announcing = asyncio.create_task(announce_watching(cast(rtc.Room, FakeRoom(own)), watched))
     await asyncio.sleep(0)
     assert sent == []
     watches.set()
     await announcing
     assert sent == [{WATCHING_ATTRIBUTE: "1"}]
     own.attributes.pop(REPLACES_ATTRIBUTE)
-    await announce_watching(cast(rtc.Room, FakeRoom(own)), watches.is_set)
+    await announce_watching(cast(rtc.Room, FakeRoom(own)), watched)
     assert len(sent) == 1

@@ -38,6 +38,15 @@ def test_a_job_runs_drains_and_ends_with_its_workers_heartbeats() -> None:
     assert registry.liveness("b") is JobLiveness.GONE and not registry.workers
 
 
+def test_a_job_that_ended_while_no_dispatch_ran_is_gone_at_the_first_heartbeat() -> None:
+    registry = WorkerRegistry()
+    job = WorkerJob(room="tenant_acme_a", identity="a")
+    late = beat("b").model_copy(update={"ended": (job,)})
+    assert registry.report(late, 1, 0.0) == {"tenant_acme_a"}
+    assert registry.liveness("a") is JobLiveness.GONE and registry.liveness("b") is JobLiveness.RUNNING
+    assert registry.report(late, 1, 1.0) == set()
+
+
 def test_the_jobs_of_a_worker_whose_connection_breaks_are_gone_soon() -> None:
     registry = WorkerRegistry()
     registry.report(beat("a"), 1, 0.0)

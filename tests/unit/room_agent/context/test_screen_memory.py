@@ -29,6 +29,22 @@ def test_the_previous_slides_are_listed_after_the_current_one_with_their_times()
     ]
 
 
+def test_a_successor_goes_on_where_its_predecessor_stopped() -> None:
+    predecessor, successor = ScreenMemory(), ScreenMemory()
+    predecessor.add("TR_1", "Slide 3: revenue was 412.", 0.0, shared_by="Ann")
+    predecessor.add("TR_2", "A terminal.", 50.0, shared_by="Bob")
+    predecessor.add("TR_1", "Slide 4: costs were 97.", 60.0, shared_by="Ann")
+    successor.add("TR_1", "Slide 4 says that costs were 97.", 90.0, shared_by="Ann")
+    successor.end("TR_2", 95.0)
+    successor.restore(predecessor.stored())
+    assert recalled_lines(successor, 100.0) == [
+        'screen 1 of "Ann", picture 2, shown now, since 10 s ago: Slide 4 says that costs were 97.',
+        'screen 2 of "Bob", picture 1, from 50 s to 5 s ago: A terminal.',
+        'screen 1 of "Ann", picture 1, from 2 min to 40 s ago: Slide 3: revenue was 412.',
+        'screen 1 of "Ann", picture 2, from 40 s to 10 s ago: Slide 4: costs were 97.',
+    ]
+
+
 def test_the_previous_slide_is_complete_even_after_an_hour() -> None:
     memory = ScreenMemory()
     memory.add("TR_1", LONG, 0.0)

@@ -62,6 +62,16 @@ async def test_early_messages_are_held_in_order() -> None:
     }
 
 
+async def test_a_held_message_that_the_predecessor_received_is_not_delivered_again() -> None:
+    harness = InboxHarness()
+    for text in ("one", "two", "two"):
+        harness.send("ann", text)
+        await let_tasks_run()
+    harness.inbox.deliver(harness.delivered.append, [("ann", "two"), ("bob", "one")])
+    assert [message.text for message in harness.delivered] == ["one", "two"]
+    assert [message.text for message in harness.inbox.last] == ["one", "two"]
+
+
 async def test_the_busiest_sender_loses_their_oldest_early_message_beyond_the_limit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

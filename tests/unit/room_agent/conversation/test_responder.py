@@ -1,10 +1,13 @@
-"""An answer that fails with an unexpected error is announced to its asker."""
+"""An answer that fails is announced to its asker; open questions are handed over."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 from typing import Any, cast
+
+import pytest
 
 from room_agent.context.context import ContextBuilder
 from room_agent.context.prompt import AgentManner
@@ -16,6 +19,7 @@ from room_agent.conversation.responder import Responder
 from room_agent.conversation.transcription import Transcription
 from room_agent.core.router_client import RouterClient
 from room_agent.core.router_transport import HttpTransport
+from tests.support.stack import eventually
 from tests.unit.room_agent.conversation.test_pending_answer import FakeTranscription
 
 UNREACHABLE_URL = "http://127.0.0.1:9"
@@ -30,6 +34,47 @@ class RecordingTranscription(FakeTranscription):
 
     def notice(self, text: str) -> None:
         self.notices.put_nowait(text)
+
+
+class SlowLlm:
+    """A model whose answer has begun and ends when a test lets it."""
+
+    def __init__(self) -> None:
+        self.may_begin, self.may_end = asyncio.Event(), asyncio.Event()
+
+    async def answer(self, *_: Any) -> AsyncIterator[str]:
+        await self.may_begin.wait()
+        yield "Forty "
+        await self.may_end.wait()
+        yield "two."
+
+
+@pytest.mark.parametrize("begins", [True, False])
+async def test_open_questions_are_handed_over_and_an_answer_that_has_begun_may_end(begins: bool) -> None:
+    llm, transcription, transport = SlowLlm(), RecordingTranscription(), HttpTransport(UNREACHABLE_URL)
+    captions = cast(Transcription, cast(Any, transcription))
+    router = RouterClient(transport, "k", "tenant_acme_standup", "job-1", "{}")
+    context = ContextBuilder(
+        KnowledgeRetrieval(router, time.monotonic), AgentManner(name="Rayroom", spoken=False), time.time
+    )
+    notices = Notices(captions, None, time.monotonic)
+    present = {"ann", "bob"}
+    responder = Responder(context, cast(Any, llm), captions, notices, None, time.monotonic, present)
+    running = asyncio.create_task(responder.run())
+    for identity in sorted(present):
+        responder.ask(Question(identity=identity, name=identity, text="What is on the screen?", asked_at_s=0.0))
+    if begins:
+        llm.may_begin.set()
+        await eventually(lambda: responder.has_begun, 5.0)
+        asyncio.get_running_loop().call_later(0.05, llm.may_end.set)
+    else:
+        await eventually(lambda: responder.question is not None, 5.0)
+    questions = [question.identity for question in await responder.open_questions()]
+    assert questions == (["bob"] if begins else ["ann", "bob"]) and not len(responder.queue)
+    running.cancel()
+    await responder.aclose()
+    await context.knowledge.aclose()
+    await transport.aclose()
 
 
 async def test_an_unexpected_error_is_announced() -> None:

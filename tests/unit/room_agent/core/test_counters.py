@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from room_agent.core.counters import REMEMBERED_ANSWERS, Counters
+from room_agent.core.counters import REMEMBERED_ANSWERS, SILENT_S, Counters, ProcessorTime
 from routing.latency import percentile
+from tests.support.manual_clock import ManualClock
 
 
 @pytest.mark.parametrize(("share", "value"), [(0.0, 1), (0.5, 50), (0.95, 95), (1.0, 100)])
@@ -28,3 +29,13 @@ def test_percentiles_cover_the_last_answers_only() -> None:
         counters.answered(1.0)
     report = counters.report()
     assert report["answer_p95_ms"] == 1_000 and report["answers"] == REMEMBERED_ANSWERS + 1
+
+
+def test_rooms_of_one_process_share_its_processor_time() -> None:
+    process, clock = ManualClock(4.0), ManualClock(0.0)
+    shared = ProcessorTime(process, clock)
+    assert shared.since_last("a") == 4.0 and shared.since_last("b") == 0.0
+    process.now_s = 6.0
+    assert [shared.since_last("a"), shared.since_last("b")] == [1.0, 1.0]
+    process.now_s, clock.now_s = 8.0, SILENT_S + 1.0
+    assert shared.since_last("a") == 2.0

@@ -111,6 +111,28 @@ def test_the_first_of_several_agent_keys_is_used_and_none_is_shown(monkeypatch: 
     assert "first-key" not in repr(settings) and "livekit-secret" not in repr(settings)
 
 
+def test_rooms_with_speech_do_not_share_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAYROOM_ROOM_ISOLATION", "thread")
+    assert load_settings().rooms_share_a_process
+    for name, value in (KEYS | {"RAYROOM_VOICE": "on"}).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError) as raised:
+        load_settings()
+    assert raised.value.param == "RAYROOM_ROOM_ISOLATION"
+
+
+def test_rooms_share_a_process_where_dispatch_brings_them_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not load_settings().rooms_share_a_process
+    monkeypatch.setenv("RAYROOM_DISPATCH_URL", "http://dispatch:8010")
+    assert load_settings().rooms_share_a_process
+    monkeypatch.setenv("RAYROOM_ROOM_ISOLATION", "process")
+    assert not load_settings().rooms_share_a_process
+    monkeypatch.delenv("RAYROOM_ROOM_ISOLATION")
+    for name, value in (KEYS | {"RAYROOM_VOICE": "on"}).items():
+        monkeypatch.setenv(name, value)
+    assert not load_settings().rooms_share_a_process
+
+
 @pytest.mark.parametrize(
     ("url", "relay", "used"),
     [
