@@ -18,7 +18,7 @@ from cluster.aggregator.client import AggregatorClient
 from cluster.aggregator.deployment import aggregator_settings
 from cluster.backend.factory import CachedDirectory, check_backend
 from cluster.backend.webhook import check_webhook
-from cluster.config.keys import find_keys
+from cluster.config.keys import KeyFile, find_keys
 from cluster.config.serve_env import fast_path_missing
 from cluster.config.settings import AppSettings, ScalingSettings, parse_settings
 from cluster.costs.storage.shard_files import refuse_other_shards
@@ -44,7 +44,9 @@ def build(args: dict[str, Any]) -> Application:
     configure_logs()
     settings = parse_settings(args).with_root(Path.cwd())
     check(settings)
-    keys = find_keys(os.environ, Path(settings.keys.file))
+    key_file = Path(settings.keys.file)
+    # Read here for its errors alone: each replica reads its own, and none stands in Serve's checkpoint.
+    find_keys(os.environ, key_file)
     aggregator = AggregatorClient(
         aggregator_settings(settings.costs, settings.backend, environment=os.environ, now_s=time.time())
     )
@@ -59,7 +61,7 @@ def build(args: dict[str, Any]) -> Application:
     router: Application = Router.options(**_options("router", scaling.router)).bind(  # type: ignore[attr-defined]
         _gateway_settings(settings),
         catalogue,
-        keys,
+        KeyFile(key_file),
         aggregator,
         CachedDirectory(settings.backend),
         Vision.options(**_options("vision", scaling.vision)).bind(*model_args("vision")),

@@ -18,4 +18,4 @@ def with_rate(request: BoundedRequest, admitted: AdmittedRequest) -> AdmittedReq
 def room_token(request: BoundedRequest, gateway: Gateway, room: str | None = None) -> RoomToken:
     """Return the verified room token; raises Unauthorized, or Forbidden where the request names another room."""
     named = room or request.headers.get("x-rayroom-room")
-    return gateway.tokens.read(request.headers.get("authorization"), named)
+    return gateway.authentication.room(request.headers.get("authorization"), named)

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
-from deployments.api.auth import Keys
+from deployments.api.keys import KeySource
 from deployments.gateway.metrics import ServeMetrics
 from deployments.gateway.models import ClusterClient, GatewaySettings, ModelHandles
 from deployments.gateway.service import Gateway
@@ -28,7 +28,7 @@ class Router:
         self,
         settings: GatewaySettings,
         catalogue: Catalogue,
-        keys: Keys,
+        keys: KeySource,
         cluster: ClusterClient,
         directory: Directory,
         vision: DeploymentHandle[Any],
@@ -36,6 +36,8 @@ class Router:
         embeddings: DeploymentHandle[Any],
     ) -> None:
         configure_logs()
+        # Read now, so that a replica without keys never starts.
+        keys.current()
         handles = ModelHandles(
             vision=ModelHandle(vision),
             llm=ModelHandle(llm),

@@ -8,7 +8,7 @@ from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse
 
 from deployments.api.app import ApiApp, BoundedRequest
-from deployments.api.auth import check_key, sign
+from deployments.api.auth import sign
 from deployments.api.body import read_body
 from deployments.api.embedding_schemas import KnowledgeSearch
 from deployments.api.frame_schemas import FrameBody, parse_frame_headers
@@ -111,8 +111,8 @@ def _add_rooms(app: ApiApp, gateway: Gateway) -> None:
     @app.endpoint("POST", "/v1/rooms", openapi_extra=opening)
     async def open_room(request: BoundedRequest) -> Response:
         """Open a room for its agent, by an agent key; return its tenant, its limits and a room token."""
-        check_key(request.headers.get("authorization"), gateway.keys.agent, "agent")
-        opened = await gateway.rooms.open(await read_body(OpenRoom, await request.read("agent")))
+        grant = gateway.authentication.agent(request.headers.get("authorization"))
+        opened = await gateway.rooms.open(await read_body(OpenRoom, await request.read("agent")), grant)
         token, tenant, limits = opened.token, opened.tenant, gateway.settings.rooms
         return JSONResponse(
             {
@@ -185,6 +185,6 @@ def _add_usage(app: ApiApp, gateway: Gateway) -> None:
     @app.endpoint("GET", "/v1/tenants/{tenant_id}/usage", openapi_extra=described)
     async def usage(request: BoundedRequest, tenant_id: str) -> Response:
         """Return a tenant's live totals and open rooms; needs an admin key."""
-        check_key(request.headers.get("authorization"), gateway.keys.admin, "admin")
+        gateway.authentication.admin(request.headers.get("authorization"))
         totals, rooms = await gateway.rooms.usage(tenant_id)
         return JSONResponse(asdict(totals) | {"rooms": [asdict(room) for room in rooms]})

@@ -40,14 +40,15 @@ def check_metadata(name: RoomName, metadata: str) -> None:
     `metadata` is JSON `{"tenant_id": ..., "meeting_id": ...}`; the meeting may be left out.
     Raises BadInput or Forbidden.
     """
-    fields = _metadata_object(metadata)
+    fields = metadata_object(metadata)
     if fields.get("tenant_id") != name.tenant_id:
         raise Forbidden("The metadata's tenant_id is not the tenant of the room's name.", "metadata.tenant_id")
     if fields.get("meeting_id", name.meeting_id) != name.meeting_id:
         raise Forbidden("The metadata's meeting_id is not the meeting of the room's name.", "metadata.meeting_id")
 
 
-def _metadata_object(metadata: str) -> dict[str, Any]:
+def metadata_object(metadata: str) -> dict[str, Any]:
+    """Return a job's metadata; raises BadInput for any other text than a JSON object."""
     try:
         fields = json.loads(metadata)
     except (ValueError, RecursionError):

@@ -20,6 +20,7 @@ from cluster.dispatch.models import (
     RoomSnapshot,
     Step,
 )
+from deployments.api.dispatch_signature import signed_metadata
 from room_agent.core.agents import (
     AGENT_NAME_ATTRIBUTE,
     DISPATCH_ATTRIBUTE,
@@ -28,7 +29,7 @@ from room_agent.core.agents import (
     PresentAgent,
 )
 from routing.errors import RayroomError
-from routing.rooms import RoomName
+from routing.rooms import RoomName, parse_room
 
 KEY_ATTRIBUTE = "rayroom.dispatch"
 """The attribute of a dispatch that holds its idempotency key."""
@@ -65,11 +66,13 @@ class ListedRoom:
 class LiveKitRooms:
     """The rooms of one LiveKit cluster, as the agents named `agent_name` see them."""
 
-    def __init__(self, url: str, key: str, secret: str, agent_name: str) -> None:
+    def __init__(self, url: str, key: str, secret: str, agent_name: str, dispatch_secret: str = "") -> None:
+        """With a `dispatch_secret`, the metadata of every created dispatch is signed for its room."""
         self._url = url
         self._key = key
         self._secret = secret
         self._agent_name = agent_name
+        self._dispatch_secret = dispatch_secret
         self._api: api.LiveKitAPI | None = None
 
     async def list_rooms(self) -> dict[str, ListedRoom]:
@@ -122,8 +125,12 @@ class LiveKitRooms:
 
     def _request(self, room: str, step: CreateDispatch) -> api.CreateAgentDispatchRequest:
         attributes = {KEY_ATTRIBUTE: step.key, REPLACES_ATTRIBUTE: step.replaces}
+        metadata = step.metadata
+        if self._dispatch_secret:
+            # Also that of a dispatch which another program made: its signature may have expired.
+            metadata = signed_metadata(metadata, parse_room(room), self._dispatch_secret, time.time())
         return api.CreateAgentDispatchRequest(
-            agent_name=self._agent_name, room=room, metadata=step.metadata, attributes=attributes
+            agent_name=self._agent_name, room=room, metadata=metadata, attributes=attributes
         )
 
     def _is_ours(self, participant: api.ParticipantInfo) -> bool:

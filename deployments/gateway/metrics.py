@@ -7,6 +7,7 @@ from typing import Protocol
 
 from ray.serve import metrics
 
+from deployments.api.authentication import Credential, FailureReason
 from deployments.api.uploads import UploadLimit
 from routing.models import Usage
 from routing.retry import RefusalCause
@@ -21,6 +22,7 @@ EMPTY_ANSWERS = "rayroom_empty_answers_requested_again"
 REFUSALS = "rayroom_refusals"
 REFUSED_UPLOADS = "rayroom_refused_uploads"
 SET_ASIDE_USAGE = "rayroom_speech_usage_set_aside"
+FAILED_AUTHENTICATIONS = "rayroom_failed_authentications"
 KNOWN_TIERS = frozenset({"default", "standard", "auto", "flex", "priority", "batch", "on_demand", "scale"})
 """The tiers of the vendors by their own names. A label holds no other text of a vendor."""
 
@@ -45,6 +47,8 @@ class GatewayMetrics(Protocol):
 
     def set_aside_usage(self) -> None:
         """Count an item of speech usage that cannot be priced."""
+
+    def authentication_failed(self, credential: Credential, reason: FailureReason) -> None: ...
 
 
 class NoMetrics:
@@ -71,6 +75,9 @@ class NoMetrics:
     def set_aside_usage(self) -> None:
         return None
 
+    def authentication_failed(self, credential: Credential, reason: FailureReason) -> None:
+        return None
+
 
 class ServeMetrics:
     """Counts in this replica; Ray adds deployment and replica to the labels."""
@@ -85,6 +92,9 @@ class ServeMetrics:
         self._refused = _counter(REFUSALS, "Requests that a vendor refused.", ("model", "cause"))
         self._uploads = _counter(REFUSED_UPLOADS, "Bodies refused because too many were arriving.", ("limit",))
         self._set_aside = _counter(SET_ASIDE_USAGE, "Items of speech usage that cannot be priced.", ())
+        self._failed = _counter(
+            FAILED_AUTHENTICATIONS, "Requests whose key, token or signature was refused.", ("credential", "reason")
+        )
 
     def breaker_turned(self, model: str, to: str) -> None:
         self._turned.inc(tags={"model": model, "to": to})
@@ -112,6 +122,9 @@ class ServeMetrics:
 
     def set_aside_usage(self) -> None:
         self._set_aside.inc()
+
+    def authentication_failed(self, credential: Credential, reason: FailureReason) -> None:
+        self._failed.inc(tags={"credential": credential, "reason": reason})
 
 
 def tier_label(service_tier: str) -> str:

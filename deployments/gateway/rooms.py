@@ -8,16 +8,17 @@ from dataclasses import dataclass
 import structlog
 
 from deployments.api.auth import RoomToken, TokenLifetime, issue_token, renew_token
+from deployments.api.keys import AgentGrant
 from deployments.api.room_schemas import Heartbeat, OpenRoom
 from deployments.common.settings import RoomSettings
 from deployments.gateway.metering import Meter, check_active
 from deployments.gateway.metrics import GatewayMetrics, NoMetrics
 from deployments.gateway.models import ClusterClient
+from deployments.gateway.room_permission import RoomPermission
 from deployments.gateway.speech_metering import PricedSpeech, SetAsideUsage, SpeechMetering
 from routing.billing.bill import BillPage, BillRequest
 from routing.billing.budgets import BudgetStatus, tightest_budget
 from routing.models import Directory, RoomHeartbeat, Spending, Tenant, TenantTotals
-from routing.rooms import check_metadata, parse_room
 
 log = structlog.get_logger()
 
@@ -48,6 +49,7 @@ class RoomService:
     def __init__(
         self,
         settings: RoomSettings,
+        permission: RoomPermission,
         cluster: ClusterClient,
         directory: Directory,
         meter: Meter,
@@ -57,27 +59,28 @@ class RoomService:
     ) -> None:
         self._metrics = metrics or NoMetrics()
         self._lifetime = TokenLifetime(ttl_s=settings.token_ttl_s, longest_s=settings.token_longest_life_s)
+        self._permission = permission
         self._cluster = cluster
         self._directory = directory
         self._meter = meter
         self._speech = speech
         self._clock = clock
 
-    async def open(self, request: OpenRoom) -> OpenedRoomReply:
+    async def open(self, request: OpenRoom, grant: AgentGrant) -> OpenedRoomReply:
         """Return a token for the room, its tenant, and its budget: with a spent one the agent opens the room silent.
 
         A job that ended may report its usage even where its tenant is inactive: a suspended tenant still owes it.
-        Raises RoomNameInvalid, Forbidden for another tenant's metadata, TenantUnknown or TenantSuspended.
+        Raises RoomNameInvalid, Forbidden for a tenant that the key or the metadata does not name, Unauthorized for
+        metadata without its signature, TenantUnknown or TenantSuspended.
         """
-        name = parse_room(request.room)
-        check_metadata(name, request.metadata)
+        name = self._permission.check(request, grant)
         tenant = await self._directory.tenant(name.tenant_id)
         token = issue_token(name, request.job_id, self._lifetime.ttl_s, self._clock())
         spending = None
         if not request.ended:
             check_active(tenant)
             spending = await self._cluster.beat(self._heartbeat(token, {}))
-            log.info("room opened", room=name.room, job=request.job_id)
+            log.info("room opened", room=name.room, job=request.job_id, token_id=token.token_id)
         return OpenedRoomReply(token=token, tenant=tenant, budget=_budget_of(tenant, spending))
 
     async def heartbeat(self, token: RoomToken, beat: Heartbeat) -> HeartbeatReply:

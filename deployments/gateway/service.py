@@ -10,11 +10,13 @@ from contextlib import AbstractContextManager, aclosing
 from dataclasses import replace
 from typing import Any
 
-from deployments.api.auth import Keys, RoomToken, Tokens
+from deployments.api.auth import RoomToken, Tokens
+from deployments.api.authentication import Authentication, FailedAuthentications
 from deployments.api.chat.messages import to_messages, to_options
 from deployments.api.chat.schemas import ChatRequest
 from deployments.api.embedding_schemas import EmbeddingRequest, KnowledgeSearch
 from deployments.api.frame_schemas import FrameHeaders
+from deployments.api.keys import Keys, KeySource
 from deployments.gateway import attempts
 from deployments.gateway.embedding_service import EmbeddingService
 from deployments.gateway.failover import Failover
@@ -34,6 +36,7 @@ from deployments.gateway.models import (
 from deployments.gateway.rate_sharing import EVERY_S as RATES_EVERY_S
 from deployments.gateway.rate_sharing import RateSharing
 from deployments.gateway.retrieval import SearchResult
+from deployments.gateway.room_permission import RoomPermission
 from deployments.gateway.rooms import RoomService
 from deployments.gateway.routed_service import RoutedService, extra_thinking_tokens, with_extra_time
 from deployments.gateway.speech_metering import SpeechMetering
@@ -65,7 +68,7 @@ class Gateway:
         self,
         settings: GatewaySettings,
         catalogue: Catalogue,
-        keys: Keys,
+        keys: KeySource,
         handles: ModelHandles,
         cluster: ClusterClient,
         directory: Directory,
@@ -78,9 +81,11 @@ class Gateway:
         self.catalogue = catalogue
         self.served_models = served_models(settings)
         """The models that a request may name: those of the configuration, and no other of the catalogue."""
-        self.keys = keys
+        self._keys = keys
         self.metrics: GatewayMetrics = metrics or NoMetrics()
-        self.tokens = Tokens(keys)
+        failures = FailedAuthentications(self.metrics.authentication_failed)
+        tokens = Tokens(keys, longest_s=settings.rooms.token_longest_life_s)
+        self.authentication = Authentication(keys, tokens, failures)
         self._handles = handles
         self._cluster = cluster
         self._directory = directory
@@ -110,7 +115,13 @@ class Gateway:
             settings, catalogue, self._failover, handles.embeddings, directory, self._slot, self._today
         )
         speech = SpeechMetering(catalogue, settings.simulated_vendors, settings.intent_grace_s)
-        self.rooms = RoomService(settings.rooms, cluster, directory, self._meter, speech, clock, metrics)
+        permission = RoomPermission(keys, failures)
+        self.rooms = RoomService(settings.rooms, permission, cluster, directory, self._meter, speech, clock, metrics)
+
+    @property
+    def keys(self) -> Keys:
+        """The keys that are valid now."""
+        return self._keys.current()
 
     async def admit(self, token: RoomToken, service: Service) -> AdmittedRequest:
         """Count a request before its body is read, so that a refused one counts too.

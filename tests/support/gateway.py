@@ -20,8 +20,9 @@ from cluster.bill.reader import read_bill
 from cluster.costs.commit_log import CommitLog
 from cluster.costs.journal import Journal
 from cluster.rooms.registry import RoomRegistry
-from deployments.api.auth import Keys, RoomToken
+from deployments.api.auth import RoomToken
 from deployments.api.chat.schemas import ChatRequest
+from deployments.api.keys import Keys, KeySource
 from deployments.common.settings import (
     EmbeddingsSettings,
     KnowledgeSettings,
@@ -152,6 +153,7 @@ async def gateway_in_process(
     leaf: ModelReplica | ScriptedReplica | None = None,
     directory: Directory | None = None,
     catalogue: Catalogue | None = None,
+    keys: KeySource = KEYS,
     **changes: Any,
 ) -> AsyncIterator[tuple[Gateway, InProcessCluster]]:
     """Yield a gateway and its costs; `changes` replace fields of its GatewaySettings."""
@@ -172,7 +174,7 @@ async def gateway_in_process(
     handles = ModelHandles(vision=leaf, llm=leaf, embeddings=leaf)
     settings = replace(settings, **changes)
     models = catalogue or load_catalogue()
-    gateway = Gateway(settings, models, KEYS, handles, cluster, directory or Tenants(), rng=random.Random(7))
+    gateway = Gateway(settings, models, keys, handles, cluster, directory or Tenants(), rng=random.Random(7))
     yield gateway, cluster
     await leaf.aclose()
     await cluster.aclose()

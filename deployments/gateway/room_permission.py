@@ -1,0 +1,29 @@
+"""Decide whether an agent may open a room: by its key, its job's metadata and the metadata's signature."""
+
+from __future__ import annotations
+
+from deployments.api.authentication import FailedAuthentications
+from deployments.api.dispatch_signature import check_signature
+from deployments.api.keys import AgentGrant, KeySource
+from deployments.api.room_schemas import OpenRoom
+from routing.errors import Forbidden
+from routing.rooms import RoomName, check_metadata, parse_room
+
+
+class RoomPermission:
+    """The checks of an opening before the tenant is looked up."""
+
+    def __init__(self, keys: KeySource, failures: FailedAuthentications) -> None:
+        self._keys = keys
+        self._failures = failures
+
+    def check(self, request: OpenRoom, grant: AgentGrant) -> RoomName:
+        """Return the name of the room; raises RoomNameInvalid, BadInput, Unauthorized or Forbidden."""
+        name = parse_room(request.room)
+        with self._failures.of("agent key"):
+            if not grant.allows(name.tenant_id):
+                raise Forbidden("This agent key is not for the tenant of this room.", "room")
+        check_metadata(name, request.metadata)
+        with self._failures.of("dispatch signature"):
+            check_signature(request.metadata, name, self._keys.current().dispatch_secrets, ended=request.ended)
+        return name
