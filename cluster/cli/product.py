@@ -21,12 +21,12 @@ errors = Console(stderr=True, soft_wrap=True, highlight=False)
 
 def serve(config: Annotated[Path, typer.Argument(help="The Serve configuration.")] = Path(CONFIG)) -> None:
     """Check the configuration, then run it on Ray with Serve's fast path."""
-    from cluster.config.serve_env import FAST_PATH, LIGHT_DEFAULTS, own_haproxy
+    from cluster.config.serve_env import FAST_PATH, LIGHT_DEFAULTS, own_haproxy, protected_ray
     from cluster.config.validate import check_file
 
     check_file(config)
     # Serve reads these at import, so they must be in the environment that all of Ray inherits.
-    os.environ.update({"RAY_AUTH_MODE": "disabled"} | LIGHT_DEFAULTS | own_haproxy() | os.environ | FAST_PATH)
+    os.environ.update(protected_ray(os.environ, Path.home()) | LIGHT_DEFAULTS | own_haproxy() | os.environ | FAST_PATH)
     command = shutil.which("serve", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     if command is None:
         raise ConfigurationError("The `serve` command of ray[serve] is not on the PATH: pip install 'ray[serve]'.")
