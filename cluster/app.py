@@ -126,6 +126,9 @@ def _gateway_settings(settings: AppSettings) -> GatewaySettings:
         fairness=settings.fairness,
         knowledge=settings.knowledge,
         simple_tier_from=settings.costs.simple_tier_from,
+        scaled_to_zero=frozenset(
+            name for name in ("vision", "llm", "embeddings") if getattr(settings.scaling, name).min_replicas == 0
+        ),
         first_token_p99_s=published_p99_s(settings.catalogue().models),
     )
 

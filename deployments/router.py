@@ -12,7 +12,7 @@ from deployments.api.keys import KeySource
 from deployments.gateway.metrics import ServeMetrics
 from deployments.gateway.models import ClusterClient, GatewaySettings, ModelHandles
 from deployments.gateway.service import Gateway
-from deployments.handles import ModelHandle, StartupCheck
+from deployments.handles import ModelHandle, ReplicaCheck
 from deployments.routes import build_routes
 from routing.catalogue import Catalogue
 from routing.models import Directory
@@ -38,18 +38,18 @@ class Router:
         configure_logs()
         # Read now, so that a replica without keys never starts.
         keys.current()
-        handles = ModelHandles(
-            vision=ModelHandle(vision),
-            llm=ModelHandle(llm),
-            embeddings=ModelHandle(embeddings),
-            started=StartupCheck({"vision": vision, "llm": llm, "embeddings": embeddings}),
-        )
+        leaves = {"vision": ModelHandle(vision), "llm": ModelHandle(llm), "embeddings": ModelHandle(embeddings)}
+        handles = ModelHandles(**leaves, replicas=ReplicaCheck(leaves, settings.scaled_to_zero))
         self._gateway = Gateway(settings, catalogue, keys, handles, cluster, directory, metrics=ServeMetrics())
         freeze_startup_objects()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         # Ray Serve adds an id to each response, and a client would receive two.
         return build_routes(self._gateway, request_ids=False)
+
+    async def check_health(self) -> None:
+        """Raise if this replica could serve no request; Serve replaces it then. It is called on the event loop."""
+        self._gateway.check_health()
 
     async def __del__(self) -> None:
         # Ray Serve awaits this when it stops the replica.

@@ -98,7 +98,7 @@ def _add_health(app: ApiApp, gateway: Gateway) -> None:
 
     @app.endpoint("GET", "/readyz", openapi_extra=operation(HealthStatus, (500, 503)))
     async def readyz(request: BoundedRequest) -> Response:
-        """Report that every shard of the cost journal answers too, and that each model deployment has had a replica."""
+        """Report that a request could be answered and billed: by a model replica, and on each cost journal's disk."""
         await gateway.ready()
         return JSONResponse({"status": "ready"})
 

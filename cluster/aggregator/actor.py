@@ -157,6 +157,10 @@ class Aggregator:
         """Book a signed correction, such as a refund; return False for an unknown event and for a repeated one."""
         return await self._commit_log.correct(correction)
 
+    async def ready(self) -> None:
+        """Return if the journal's disk takes a commit; raises CostsUnavailable."""
+        await self._commit_log.check_writable()
+
     async def totals(self, tenant_id: str) -> TenantTotals:
         return await self._commit_log.totals(tenant_id)
 

@@ -35,6 +35,7 @@ from deployments.gateway.models import (
 )
 from deployments.gateway.rate_sharing import EVERY_S as RATES_EVERY_S
 from deployments.gateway.rate_sharing import RateSharing
+from deployments.gateway.readiness import Readiness
 from deployments.gateway.retrieval import SearchResult
 from deployments.gateway.room_permission import RoomPermission
 from deployments.gateway.rooms import RoomService
@@ -44,7 +45,7 @@ from deployments.gateway.turns import turn_features
 from routing.breaker import Breakers
 from routing.catalogue import Catalogue
 from routing.complexity import Complexity, score_frame, score_turn
-from routing.errors import BadInput, UnknownModel
+from routing.errors import BadInput, Overloaded, UnknownModel
 from routing.fairness import FairShare
 from routing.models import Delta, Directory, EmbeddingResult, Service, Tier
 from routing.policy import (
@@ -90,6 +91,7 @@ class Gateway:
         self._cluster = cluster
         self._directory = directory
         self._clock = clock
+        self._closed = False
         self._limits = TenantLimits()
         # Separate: a search that is made while a participant still speaks must not use up the answer's rate limit.
         self._search_limits = TenantLimits(times=SEARCHES_A_REQUEST)
@@ -115,6 +117,8 @@ class Gateway:
             settings, catalogue, self._failover, handles.embeddings, directory, self._slot, self._today
         )
         speech = SpeechMetering(catalogue, settings.simulated_vendors, settings.intent_grace_s)
+        checks = [cluster.ready, *([handles.replicas] if handles.replicas is not None else [])]
+        self._readiness = Readiness(checks, time.monotonic)
         permission = RoomPermission(keys, failures)
         self.rooms = RoomService(settings.rooms, permission, cluster, directory, self._meter, speech, clock, metrics)
 
@@ -168,15 +172,20 @@ class Gateway:
         return await self._embeddings.search(admitted, request)
 
     async def ready(self) -> None:
-        """Return once every shard of the cost journal answers and each model deployment has a replica.
+        """Return if each shard of the cost journal takes commits and each model deployment has a replica.
 
         Raises CostsUnavailable or Overloaded.
         """
-        await self._cluster.ready()
-        if self._handles.started is not None:
-            await self._handles.started()
+        await self._readiness.check()
+
+    def check_health(self) -> None:
+        """Raise RayroomError if this replica is beyond repair: without keys, or closed."""
+        self._keys.current()
+        if self._closed:
+            raise Overloaded("This replica is closed.")
 
     async def aclose(self) -> None:
+        self._closed = True
         await self._rates.aclose()
         await self._cluster.aclose()
 

@@ -101,7 +101,7 @@ class InProcessCluster:
         self.recorder = CommitLog(self.journal, lambda: self.clock(), self.rooms.ends)
 
     async def ready(self) -> None:
-        await self.recorder.totals("-")
+        await self.recorder.check_writable()
 
     async def reserve(self, intent: Intent) -> Spending:
         (receipt,) = await self.recorder.write([intent])
