@@ -21,6 +21,7 @@ from cluster.backend.webhook import check_webhook
 from cluster.config.keys import KeyFile, find_keys
 from cluster.config.serve_env import fast_path_missing
 from cluster.config.settings import AppSettings, ScalingSettings, parse_settings
+from cluster.config.timeouts import check_timeouts
 from cluster.costs.storage.shard_files import refuse_other_shards
 from cluster.rooms.forecast import Deployment
 from deployments.common.settings import VendorSettings
@@ -72,7 +73,8 @@ def build(args: dict[str, Any]) -> Application:
 
 
 def check(settings: AppSettings) -> None:
-    """Check the settings across keys: models, prices, vendors, backend, shards; raises ConfigurationError."""
+    """Check the settings across keys: timeouts, models, vendors, backend, shards; raises ConfigurationError."""
+    check_timeouts(settings)
     for warning in check_models(settings):
         log.warning("model retires soon", detail=warning)
     for name, vendor_settings in settings.vendors.items():

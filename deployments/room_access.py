@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from deployments.api.access.room_tokens import RoomToken
 from deployments.api.app import BoundedRequest
-from deployments.api.auth import RoomToken
 from deployments.api.response_headers import rate_headers
 from deployments.gateway.metering import AdmittedRequest
 from deployments.gateway.service import Gateway

@@ -7,8 +7,8 @@ from dataclasses import asdict
 from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse
 
+from deployments.api.access.room_tokens import sign
 from deployments.api.app import ApiApp, BoundedRequest
-from deployments.api.auth import sign
 from deployments.api.body import read_body
 from deployments.api.embedding_schemas import KnowledgeSearch
 from deployments.api.frame_schemas import FrameBody, parse_frame_headers

@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 from filelock import FileLock
 
-from deployments.api.keys import Keys
+from deployments.api.access.keys import Keys
 from routing.errors import ConfigurationError
 
 AGENT, ADMIN, SECRET = "RAYROOM_AGENT_KEYS", "RAYROOM_ADMIN_KEYS", "RAYROOM_TOKEN_SECRET"

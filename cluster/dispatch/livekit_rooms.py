@@ -20,7 +20,7 @@ from cluster.dispatch.models import (
     RoomSnapshot,
     Step,
 )
-from deployments.api.dispatch_signature import signed_metadata
+from deployments.api.access.dispatch_signature import signed_metadata
 from room_agent.core.agents import (
     AGENT_NAME_ATTRIBUTE,
     DISPATCH_ATTRIBUTE,

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from ray.serve import metrics
 
-from deployments.api.authentication import Credential, FailureReason
+from deployments.api.access.authentication import Credential, FailureReason
 from deployments.api.uploads import UploadLimit
 from routing.models import Usage
 from routing.retry import RefusalCause

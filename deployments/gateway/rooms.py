@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import structlog
 
-from deployments.api.auth import RoomToken, TokenLifetime, issue_token, renew_token
-from deployments.api.keys import AgentGrant
+from deployments.api.access.keys import AgentGrant
+from deployments.api.access.room_permission import RoomPermission
+from deployments.api.access.room_tokens import RoomToken, TokenLifetime, issue_token, renew_token
 from deployments.api.room_schemas import Heartbeat, OpenRoom
 from deployments.common.settings import RoomSettings
 from deployments.gateway.metering import Meter, check_active
 from deployments.gateway.metrics import GatewayMetrics, NoMetrics
 from deployments.gateway.models import ClusterClient
-from deployments.gateway.room_permission import RoomPermission
 from deployments.gateway.speech_metering import PricedSpeech, SetAsideUsage, SpeechMetering
 from routing.billing.bill import BillPage, BillRequest
 from routing.billing.budgets import BudgetStatus, tightest_budget

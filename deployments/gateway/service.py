@@ -10,13 +10,14 @@ from contextlib import AbstractContextManager, aclosing
 from dataclasses import replace
 from typing import Any
 
-from deployments.api.auth import RoomToken, Tokens
-from deployments.api.authentication import Authentication, FailedAuthentications
+from deployments.api.access.authentication import Authentication, FailedAuthentications
+from deployments.api.access.keys import Keys, KeySource
+from deployments.api.access.room_permission import RoomPermission
+from deployments.api.access.room_tokens import RoomToken, Tokens
 from deployments.api.chat.messages import to_messages, to_options
 from deployments.api.chat.schemas import ChatRequest
 from deployments.api.embedding_schemas import EmbeddingRequest, KnowledgeSearch
 from deployments.api.frame_schemas import FrameHeaders
-from deployments.api.keys import Keys, KeySource
 from deployments.gateway import attempts
 from deployments.gateway.embedding_service import EmbeddingService
 from deployments.gateway.failover import Failover
@@ -37,7 +38,6 @@ from deployments.gateway.rate_sharing import EVERY_S as RATES_EVERY_S
 from deployments.gateway.rate_sharing import RateSharing
 from deployments.gateway.readiness import Readiness
 from deployments.gateway.retrieval import SearchResult
-from deployments.gateway.room_permission import RoomPermission
 from deployments.gateway.rooms import RoomService
 from deployments.gateway.routed_service import RoutedService, extra_thinking_tokens, with_extra_time
 from deployments.gateway.speech_metering import SpeechMetering

@@ -20,9 +20,9 @@ from cluster.bill.reader import read_bill
 from cluster.costs.commit_log import CommitLog
 from cluster.costs.journal import Journal
 from cluster.rooms.registry import RoomRegistry
-from deployments.api.auth import RoomToken
+from deployments.api.access.keys import Keys, KeySource
+from deployments.api.access.room_tokens import RoomToken
 from deployments.api.chat.schemas import ChatRequest
-from deployments.api.keys import Keys, KeySource
 from deployments.common.settings import (
     EmbeddingsSettings,
     KnowledgeSettings,

@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 from structlog.testing import capture_logs
 
-from deployments.api.dispatch_signature import signed_metadata
-from deployments.api.keys import Keys
+from deployments.api.access.dispatch_signature import signed_metadata
+from deployments.api.access.keys import Keys
 from deployments.routes import build_routes
 from routing.rooms import parse_room
 from tests.support.gateway import KEYS, gateway_in_process

@@ -14,9 +14,9 @@ from PIL import Image
 from structlog.testing import capture_logs
 
 from cluster.rooms.registry import SILENT_S
-from deployments.api.auth import AUDIENCE, ISSUER
+from deployments.api.access.keys import secret_id
+from deployments.api.access.room_tokens import AUDIENCE, ISSUER
 from deployments.api.jpeg import inspect_jpeg
-from deployments.api.keys import secret_id
 from tests.support.credentials import FRAME_HEADERS, Bearer
 from tests.support.gateway import KEYS, InProcessCluster, jpeg
 

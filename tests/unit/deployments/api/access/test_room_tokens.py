@@ -8,8 +8,8 @@ from dataclasses import replace
 import jwt
 import pytest
 
-from deployments.api.auth import AUDIENCE, TokenLifetime, Tokens, issue_token, renew_token, sign
-from deployments.api.keys import Keys, secret_id
+from deployments.api.access.keys import Keys, secret_id
+from deployments.api.access.room_tokens import AUDIENCE, TokenLifetime, Tokens, issue_token, renew_token, sign
 from routing.errors import ExpiredToken, Forbidden, Unauthorized
 from routing.rooms import parse_room
 

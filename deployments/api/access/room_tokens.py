@@ -12,7 +12,7 @@ import jwt
 from cachetools import FIFOCache
 from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
-from deployments.api.keys import Keys, KeySource, bearer, secret_id
+from deployments.api.access.keys import Keys, KeySource, bearer, secret_id
 from routing.errors import ExpiredToken, Forbidden, Unauthorized
 from routing.rooms import RoomName, parse_room
 

@@ -8,9 +8,9 @@ from collections import Counter
 import pytest
 from structlog.testing import capture_logs
 
-from deployments.api.auth import Tokens, issue_token, sign
-from deployments.api.authentication import LOG_EVERY_S, Authentication, FailedAuthentications
-from deployments.api.keys import Keys, check_agent_key
+from deployments.api.access.authentication import LOG_EVERY_S, Authentication, FailedAuthentications
+from deployments.api.access.keys import Keys, check_agent_key
+from deployments.api.access.room_tokens import Tokens, issue_token, sign
 from routing.errors import Forbidden, Unauthorized
 from routing.rooms import parse_room
 

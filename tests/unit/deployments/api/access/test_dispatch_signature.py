@@ -8,7 +8,7 @@ import time
 import jwt
 import pytest
 
-from deployments.api.dispatch_signature import AUDIENCE, check_signature, signed_metadata
+from deployments.api.access.dispatch_signature import AUDIENCE, check_signature, signed_metadata
 from routing.errors import ExpiredToken, Forbidden, Unauthorized
 from routing.rooms import check_metadata, parse_room
 

@@ -9,8 +9,8 @@ from typing import Literal
 
 import structlog
 
-from deployments.api.auth import RoomToken, Tokens
-from deployments.api.keys import AgentGrant, KeySource, check_admin_key, check_agent_key
+from deployments.api.access.keys import AgentGrant, KeySource, check_admin_key, check_agent_key
+from deployments.api.access.room_tokens import RoomToken, Tokens
 from routing.errors import ExpiredToken, Forbidden, Unauthorized
 
 Credential = Literal["agent key", "admin key", "room token", "dispatch signature"]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from deployments.api.authentication import FailedAuthentications
-from deployments.api.dispatch_signature import check_signature
-from deployments.api.keys import AgentGrant, KeySource
+from deployments.api.access.authentication import FailedAuthentications
+from deployments.api.access.dispatch_signature import check_signature
+from deployments.api.access.keys import AgentGrant, KeySource
 from deployments.api.room_schemas import OpenRoom
 from routing.errors import Forbidden
 from routing.rooms import RoomName, check_metadata, parse_room
