@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from deployments.api.access.authentication import Credential, FailureReason
 from deployments.api.uploads import UploadLimit
 from deployments.gateway.metrics import tier_label
 from routing.models import Usage
@@ -39,3 +40,6 @@ class ListedMetrics:
 
     def set_aside_usage(self) -> None:
         self.counted.append(("set aside", "", ""))
+
+    def authentication_failed(self, credential: Credential, reason: FailureReason) -> None:
+        self.counted.append(("authentication", credential, reason))

@@ -47,6 +47,6 @@ def test_no_planted_key_is_in_the_application_that_serve_stores(
         file.write_text("".join(f"{name}={PLANTED[name]}\n" for name in own))
     monkeypatch.chdir(tmp_path)
     # Serve's checkpoint in the control store holds each deployment's class and arguments, pickled like this.
-    stored = cloudpickle.dumps(build(args))
+    stored = cloudpickle.dumps(build(args))  # type: ignore[no-untyped-call]
     assert b"RAYROOM_BACKEND_KEY" in stored
     assert [name for name, value in PLANTED.items() if value.encode() in stored] == []
