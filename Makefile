@@ -8,7 +8,7 @@ RUN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check coverage matrix nodes chaos serve bench bench-frames bench-agents compat unit clean
+.PHONY: help demo test check coverage fuzz matrix nodes chaos serve bench bench-frames bench-agents compat unit clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -53,6 +53,9 @@ bench-agents: $(STAMP) ## Measure a room's processor time and memory beside a pl
 
 compat: $(STAMP) ## Run other people's clients and suites against the app and the emulator
 	@$(RUN)/python -m tests.compat
+
+fuzz: $(STAMP) ## Send broken input to every parser and route; FUZZ_SECONDS (60) a parser
+	@$(RUN)/python -m tests.fuzz
 
 clean: ## Remove everything that was installed or left by runs
 	rm -rf $(VENV) .tools .demo .rayroom examples/*/node_modules tests/support/*/node_modules tests/compat/compatcanary/node_modules tests/compat/clients/node/node_modules
