@@ -38,7 +38,7 @@ def image(data: bytes) -> None:
 
 def room_name(data: bytes) -> None:
     """A name that passes is that of its two ids, in one way only."""
-    room = data.decode("utf-8", "surrogatepass" if data[:1] == b"\xed" else "replace")
+    room = data.decode("utf-8", "surrogateescape")
     with suppress(BadInput):
         name = parse_room(room)
         assert name.room == room == f"tenant_{name.tenant_id}_{name.meeting_id}"

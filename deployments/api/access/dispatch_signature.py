@@ -56,7 +56,8 @@ def _signed_room(signature: str, secrets: Sequence[str], ended: bool) -> str:
             )
         except jwt.ExpiredSignatureError:
             raise ExpiredToken("The signature of the metadata has expired.", _PARAM) from None
-        except jwt.InvalidTokenError:
+        # A JSON string may hold half of a surrogate pair, which no token has.
+        except (jwt.InvalidTokenError, UnicodeError):
             continue
         return str(claims["sub"])
     raise Unauthorized("The signature of the metadata is not valid.", _PARAM)

@@ -26,7 +26,7 @@ def test_signed_metadata_is_accepted_for_its_room_and_stays_valid_metadata() -> 
     check_signature(again, ROOM, (NEXT,))
 
 
-@pytest.mark.parametrize("signature", [None, 7, "", "a.b.c"])
+@pytest.mark.parametrize("signature", [None, 7, "", "a.b.c", "\ud800.b.c"])
 def test_metadata_without_a_valid_signature_is_refused(signature: object) -> None:
     with pytest.raises(Unauthorized):
         check_signature(json.dumps({"tenant_id": "acme", "signature": signature}), ROOM, (SECRET,))
