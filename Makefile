@@ -8,7 +8,7 @@ RUN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check coverage fuzz matrix nodes chaos serve bench bench-frames bench-agents compat unit clean
+.PHONY: help demo test check audit coverage fuzz matrix nodes chaos serve bench bench-frames bench-agents compat unit clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -56,6 +56,10 @@ compat: $(STAMP) ## Run other people's clients and suites against the app and th
 
 fuzz: $(STAMP) ## Send broken input to every parser and route; FUZZ_SECONDS (60) a parser
 	@$(RUN)/python -m tests.fuzz
+
+audit: $(STAMP) ## Scan the files for secrets, and ask the OSV database about every dependency
+	$(RUN)/pytest -q tests/unit/test_secrets.py
+	$(RUN)/uv audit --frozen
 
 clean: ## Remove everything that was installed or left by runs
 	rm -rf $(VENV) .tools .demo .rayroom examples/*/node_modules tests/support/*/node_modules tests/compat/compatcanary/node_modules tests/compat/clients/node/node_modules
