@@ -7,11 +7,13 @@ import math
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import structlog
 from aiohttp import ClientError
 
+from cluster.aggregator.call_files import CallFiles
 from cluster.aggregator.handle import AggregatorHandle
 from cluster.aggregator.messages import pack_records
 from cluster.aggregator.transport import (
@@ -20,7 +22,9 @@ from cluster.aggregator.transport import (
     KEPT_HEADER,
     RECORDS_EVERY_S,
     REPLICA_HEADER,
+    TAKEN_OVER_HEADER,
     ClientConnection,
+    TransportAddress,
     connect,
 )
 from cluster.costs.storage.shard_files import shard_of
@@ -31,7 +35,9 @@ from routing.retry import backoff_s
 KEPT_S = 600.0
 """Longer than an intent lives: a restarted aggregator gets the records of all calls that it may still ask for."""
 MAX_KEPT = 50_000
+MAX_ENDED = 64
 MAX_MESSAGE_RECORDS = 5_000
+NO_RECORDS = pack_records([])
 FIRST_BACKOFF_S, MAX_BACKOFF_S = 0.1, 5.0
 CLOSE_TIMEOUT_S = 1.0
 
@@ -61,27 +67,37 @@ class ShardedCallRecords:
 class CallRecordOutbox:
     """Deliver a replica's call records to one shard. Connects in `start` or at the first record, so it can be pickled.
 
-    No record is acknowledged: the youngest ones are kept, and sent again on each new connection.
+    No record is acknowledged: the youngest ones are kept, and sent again on each new connection. They are also in files
+    below `directory`, from which another replica sends them when this one is killed.
     """
 
-    def __init__(self, aggregator: AggregatorHandle, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, aggregator: AggregatorHandle, directory: Path, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._aggregator = aggregator
+        self._directory = directory
         self._clock = clock
         self._kept: dict[str, tuple[CallRecord, float]] = {}
         self._fresh: list[CallRecord] = []
         self._connection: ClientConnection | None = None
         self._running: asyncio.Task[None] | None = None
         self._replica_id = uuid.uuid4().hex
+        self._files: CallFiles | None = None
+        self._ended: dict[str, None] = {}
+        """The dead replicas whose records are kept here too."""
+        self._unsent: dict[str, None] = {}
+        """Those of them that the present aggregator does not know of."""
         self._dropped_at_s = -math.inf
         """When the newest record was added that had to be dropped."""
         self.dropped = 0
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return CallRecordOutbox, (self._aggregator,)
+        return CallRecordOutbox, (self._aggregator, self._directory)
 
     def start(self) -> None:
         """Connect in the background. Call it on the replica's event loop when the replica starts."""
         if self._running is None or self._running.done():
+            self._open_files()
             self._running = asyncio.get_running_loop().create_task(self._run())
 
     def add(self, record: CallRecord) -> None:
@@ -98,20 +114,48 @@ class CallRecordOutbox:
         self._kept[record.event_id] = (record, now_s)
         while now_s - next(iter(self._kept.values()))[1] > KEPT_S:
             del self._kept[next(iter(self._kept))]
-        if len(self._kept) > MAX_KEPT:
+        self._bound_kept()
+
+    def _bound_kept(self) -> None:
+        while len(self._kept) > MAX_KEPT:
             self.dropped += 1
             oldest = next(iter(self._kept))
             self._dropped_at_s = self._kept.pop(oldest)[1]
 
+    def _open_files(self) -> None:
+        if self._files is None:
+            self._files = CallFiles(self._directory, self._replica_id, KEPT_S)
+            try:
+                self._files.open()
+            except OSError as error:
+                self._lose_files(error)
+
+    def _lose_files(self, error: OSError) -> None:
+        """Go on without files: what they hold is no longer complete."""
+        if self._files is not None:
+            log.warning(
+                "call records not written to files", error=type(error).__name__, effect="lost if this replica is killed"
+            )
+            self._files.remove()
+            self._files = None
+
     def _send_fresh(self) -> None:
         fresh, self._fresh = self._fresh, []
+        if not fresh:
+            return
+        message = pack_records(fresh)
+        if self._files is not None:
+            try:
+                self._files.write(message)
+            except OSError as error:
+                self._lose_files(error)
         if self._connection is not None:
-            self._send(self._connection, fresh)
+            self._send(self._connection, message)
 
-    def _send(self, connection: ClientConnection, records: list[CallRecord]) -> None:
+    def _send(self, connection: ClientConnection, message: bytes) -> None:
         """Write records to a connection. After one that broke, the next one gets them again."""
         try:
-            connection.send(pack_records(records))
+            connection.send(message)
         except ConnectionError:
             self._connection = None
 
@@ -121,7 +165,7 @@ class CallRecordOutbox:
         while True:
             try:
                 address = await self._aggregator.call("address")
-                connection = await connect(address, self._headers())
+                connection = await connect(address, self._headers(self._replica_id))
             except (OSError, ClientError, TimeoutError) as error:
                 failures += 1
                 log.warning(
@@ -132,38 +176,78 @@ class CallRecordOutbox:
                 failures += 1
             else:
                 failures = 0
-                await self._stream(connection)
+                await self._stream(connection, address)
             await asyncio.sleep(backoff_s(failures, FIRST_BACKOFF_S, MAX_BACKOFF_S))
 
-    def _headers(self) -> dict[str, str]:
+    def _headers(self, replica_id: str) -> dict[str, str]:
         kept_s = min(KEPT_S, self._clock() - self._dropped_at_s)
-        return {CONTENT_HEADER: CALL_RECORDS, REPLICA_HEADER: self._replica_id, KEPT_HEADER: f"{kept_s:.3f}"}
+        return {CONTENT_HEADER: CALL_RECORDS, REPLICA_HEADER: replica_id, KEPT_HEADER: f"{kept_s:.3f}"}
 
-    async def _stream(self, connection: ClientConnection) -> None:
+    async def _stream(self, connection: ClientConnection, address: TransportAddress) -> None:
         """Send every kept record and an empty message, then each new record, until the connection ends."""
         self._connection = connection
+        self._unsent = dict.fromkeys(self._ended)
         ended = asyncio.create_task(connection.ended())
         try:
-            for message in [*self._kept_in_messages(), []]:
+            for message in self._kept_messages():
                 self._send(connection, message)
             while self._connection is connection and not ended.done():
+                await self._take_over()
+                await self._send_ended(address)
                 await asyncio.wait({ended}, timeout=RECORDS_EVERY_S)
-                self._send(connection, [])
+                self._send(connection, NO_RECORDS)
         finally:
             self._connection = None
             ended.cancel()
             await connection.aclose()
 
+    async def _take_over(self) -> None:
+        """Keep the records of replicas of this node that were killed, or have ended."""
+        if self._files is None:
+            return
+        try:
+            ended = await asyncio.to_thread(self._files.take_over)
+        except OSError as error:
+            self._lose_files(error)
+            return
+        now_s = self._clock()
+        # Before the own ones, which are dropped last.
+        self._kept = {event_id: (record, now_s) for event_id, record in ended.records.items()} | self._kept
+        self._bound_kept()
+        for replica_id in ended.replica_ids:
+            self._ended[replica_id] = self._unsent[replica_id] = None
+        while len(self._ended) > MAX_ENDED:
+            del self._ended[next(iter(self._ended))]
+
+    async def _send_ended(self, address: TransportAddress) -> None:
+        """Send the records of the dead replicas on connections in their names. What fails is sent at the next turn."""
+        for replica_id in list(self._unsent):
+            headers = self._headers(replica_id) | {TAKEN_OVER_HEADER: self._replica_id}
+            try:
+                connection = await connect(address, headers)
+            except (OSError, ClientError, TimeoutError):
+                return
+            try:
+                for message in self._kept_messages():
+                    connection.send(message)
+                del self._unsent[replica_id]
+            except ConnectionError:
+                return
+            finally:
+                await connection.aclose()
+
     async def _send_by_call(self) -> None:
         try:
-            for message in self._kept_in_messages():
-                await self._aggregator.call("add_call_records", pack_records(message))
+            for message in self._kept_messages():
+                await self._aggregator.call("add_call_records", message)
         except CostsUnavailable:
             return
 
-    def _kept_in_messages(self) -> list[list[CallRecord]]:
+    def _kept_messages(self) -> list[bytes]:
+        """Return the messages with all kept records, and the empty one that ends them."""
         kept = [record for record, _ in self._kept.values()]
-        return [kept[start : start + MAX_MESSAGE_RECORDS] for start in range(0, len(kept), MAX_MESSAGE_RECORDS)]
+        parts = [kept[start : start + MAX_MESSAGE_RECORDS] for start in range(0, len(kept), MAX_MESSAGE_RECORDS)]
+        return [*map(pack_records, parts), NO_RECORDS]
 
     async def aclose(self) -> None:
         """Let the written records leave, for CLOSE_TIMEOUT_S at most, and end the connection."""
@@ -173,3 +257,5 @@ class CallRecordOutbox:
         # The close handshake follows the records in the same stream.
         self._running.cancel()
         await asyncio.wait({self._running}, timeout=CLOSE_TIMEOUT_S)
+        if self._files is not None:
+            self._files.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from cluster.aggregator.call_records import CallRecordOutbox, ShardedCallRecords
@@ -11,7 +12,7 @@ from cluster.aggregator.deployment import AggregatorSettings
 from cluster.aggregator.handle import AggregatorHandle
 from cluster.aggregator.shard_connection import ShardConnection
 from cluster.costs.models import Entry
-from cluster.costs.storage.shard_files import shard_of
+from cluster.costs.storage.shard_files import call_files_path, shard_of
 from routing.billing.bill import BillPage, BillQuery, Key
 from routing.errors import CostsUnavailable
 from routing.models import Intent, RoomHeartbeat, Settlement, Spending, TenantTotals
@@ -41,8 +42,13 @@ class AggregatorClient:
 
     def call_records(self) -> ShardedCallRecords:
         """Return the sink for a model replica's call records, over connections of its own."""
-        handles = [AggregatorHandle(self._settings, shard) for shard in range(len(self._shards))]
-        return ShardedCallRecords([CallRecordOutbox(handle) for handle in handles])
+        journal = Path(self._settings.costs.journal_path)
+        return ShardedCallRecords(
+            [
+                CallRecordOutbox(AggregatorHandle(self._settings, shard), call_files_path(journal, shard))
+                for shard in range(len(self._shards))
+            ]
+        )
 
     async def ready(self) -> None:
         await asyncio.gather(*(shard.actor.call("ready") for shard in self._shards))

@@ -40,6 +40,8 @@ CALL_RECORDS = "call-records"
 REPLICA_HEADER = "Rayroom-Replica"
 KEPT_HEADER = "Rayroom-Kept-Seconds"
 """The id of a model replica's process, and how far back the records reach that it sends first on a connection."""
+TAKEN_OVER_HEADER = "Rayroom-Taken-Over-By"
+"""The id of the connected replica that sends the records of one that is dead, on a connection in its name."""
 CONNECT_TIMEOUT_S = 2.0
 CLOSE_TIMEOUT_S = 1.0
 FIRST_RETRY_S = 10.0
@@ -162,8 +164,10 @@ class ClientConnection:
             continue
 
     async def aclose(self) -> None:
-        await close_in_time(self.websocket)
-        await close_in_time(self.session)
+        try:
+            await close_in_time(self.websocket)
+        finally:
+            await close_in_time(self.session)
 
 
 async def connect(address: TransportAddress, headers: Mapping[str, str] | None = None) -> ClientConnection:

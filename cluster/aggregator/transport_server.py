@@ -33,6 +33,7 @@ from cluster.aggregator.transport import (
     KEPT_HEADER,
     MAX_MESSAGE_BYTES,
     REPLICA_HEADER,
+    TAKEN_OVER_HEADER,
     WIRE_VERSION_HEADER,
     TransportAddress,
     Write,
@@ -67,7 +68,9 @@ class CallRecordIntake(Protocol):
 
     def replica_complete(self, replica_id: str, kept_s: float) -> None: ...
 
-    def replica_disconnected(self, replica_id: str, *, records_lost: bool) -> None: ...
+    def replica_disconnected(
+        self, replica_id: str, *, records_lost: bool, taken_over_by: str | None = None
+    ) -> None: ...
 
 
 class TransportServer:
@@ -170,7 +173,8 @@ async def _receive_records(
     finally:
         # A killed replica's last records arrive before its connection ends; an unreachable one is silent for long.
         records_lost = time.monotonic() - received_at_s > RECORDS_SILENT_S
-        records.replica_disconnected(replica_id, records_lost=records_lost)
+        taken_over_by = headers.get(TAKEN_OVER_HEADER) if resent else None
+        records.replica_disconnected(replica_id, records_lost=records_lost, taken_over_by=taken_over_by)
 
 
 def _seconds(header: str) -> float:

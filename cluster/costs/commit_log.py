@@ -111,9 +111,12 @@ class CommitLog:
         self._coverage.complete(replica_id, kept_s, self._clock())
         self._save_coverage()
 
-    def replica_disconnected(self, replica_id: str, *, records_lost: bool) -> None:
-        """Record that a model replica's connection ended, perhaps with records that never arrived."""
-        self._coverage.disconnect(replica_id, self._clock(), records_lost)
+    def replica_disconnected(self, replica_id: str, *, records_lost: bool, taken_over_by: str | None = None) -> None:
+        """Record that a model replica's connection ended, perhaps with records that never arrived.
+
+        `taken_over_by` is the replica that sent the records of this one, which is dead.
+        """
+        self._coverage.disconnect(replica_id, self._clock(), records_lost=records_lost, taken_over_by=taken_over_by)
         self._save_coverage()
 
     def lose_call_records(self) -> None:

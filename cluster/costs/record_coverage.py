@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 
 AWAITED_S = 60.0
 """A replica that runs reconnects within seconds: after so long, one that did not return is taken for dead."""
+MAX_ENDED = 1_000
+"""Ended replicas that are remembered apart, should another one take over their files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,12 +30,15 @@ class RecordCoverage:
     - The replicas that were connected when a process died are on disk. The next process awaits each of them, and proves
       nothing until all have sent their records again. Then it holds every record that the dead process held of them,
       and every record that they have written since, as far back as each keeps them: `since_s` is moved to there.
-    - The records of a replica that ended before the process died are lost: `since_s` on disk is never before such an
-      end, or before any other moment at which records may have been lost.
-    - An awaited replica that does not return may have died with records that nobody else has: `since_s` is moved to the
-      time at which it is given up, so that whatever it may have called has an estimate.
+    - A replica that was killed leaves its records in files, which another replica of its node takes over: it sends them
+      as if the killed one had returned, and from then on as its own.
+    - The records of a replica that ended before the process died, and that no connected replica has taken over, are
+      lost: `since_s` on disk is never before such an end, or any other moment at which records may have been lost.
+    - An awaited replica that neither returns nor is taken over may have died with records that nobody else has:
+      `since_s` is moved to the time at which it is given up, so that whatever it may have called has an estimate.
 
-    A replica is known from its first connection on, which it makes before it serves.
+    A replica is known from its first connection on, which it makes before it serves. So nothing is unproven only
+    because no replica ran for a while.
     """
 
     since_s: float
@@ -41,14 +47,15 @@ class RecordCoverage:
     """The replicas of the process before that have not yet sent their records again."""
     connected: Counter[str] = field(default_factory=Counter)
     """The connections of each replica: a broken one may end after its replica has made another."""
-    ended_at_s: float = 0.0
-    """When the last replica ended: from then on only this process has its records."""
+    ended: dict[str, float] = field(default_factory=dict)
+    """When each replica ended whose records only this process has."""
 
     @classmethod
     def started(cls, now_s: float, saved: SavedCoverage | None) -> RecordCoverage:
         """Return the coverage of a process that starts without any record."""
         if saved is None or not saved.replicas:
-            return cls(since_s=now_s, started_at_s=now_s)
+            # Replicas of another journal may still run: nothing is proven before one of this journal's has connected.
+            return cls(since_s=math.inf, started_at_s=now_s)
         return cls(since_s=saved.since_s, started_at_s=now_s, awaited=set(saved.replicas))
 
     @property
@@ -59,14 +66,14 @@ class RecordCoverage:
     def saved(self) -> SavedCoverage:
         """Return what is to be on disk, should this process die now."""
         return SavedCoverage(
-            since_s=max(self.since_s, self.ended_at_s), replicas=frozenset(self.connected.keys() | self.awaited)
+            since_s=max([self.since_s, *self.ended.values()]), replicas=frozenset(self.connected.keys() | self.awaited)
         )
 
     def connect(self, replica_id: str, now_s: float) -> None:
         """Record that a replica is connected, and will send its records from now on."""
-        if not self.connected and not self.awaited:
-            self.since_s = now_s
+        self.since_s = now_s if self.since_s == math.inf else self.since_s
         self.connected[replica_id] += 1
+        self.ended.pop(replica_id, None)
 
     def complete(self, replica_id: str, kept_s: float, now_s: float) -> None:
         """Record that a connected replica has sent all records of its last `kept_s` seconds."""
@@ -74,16 +81,24 @@ class RecordCoverage:
             self.awaited.remove(replica_id)
             self.since_s = max(self.since_s, now_s - kept_s)
 
-    def disconnect(self, replica_id: str, now_s: float, records_lost: bool) -> None:
-        """Record the end of a replica's connection, and whether its last records may not have arrived."""
+    def disconnect(
+        self, replica_id: str, now_s: float, *, records_lost: bool, taken_over_by: str | None = None
+    ) -> None:
+        """Record the end of a replica's connection, and whether its last records may not have arrived.
+
+        `taken_over_by` is the replica that has its records too, now that it is dead.
+        """
         self.connected -= Counter([replica_id])
-        self.ended_at_s = now_s
+        if replica_id not in self.connected and taken_over_by not in self.connected:
+            self.ended[replica_id] = now_s
+        if len(self.ended) > MAX_ENDED:
+            self.since_s = max(self.since_s, self.ended.pop(next(iter(self.ended))))
         if records_lost:
             self.lose(now_s)
 
     def lose(self, now_s: float) -> None:
         """Record that call records may have been lost until now."""
-        self.since_s = now_s
+        self.since_s = max(self.since_s, now_s)
 
     def give_up(self, now_s: float) -> None:
         """Stop to wait for replicas that did not return in time."""

@@ -63,7 +63,7 @@ class LeafProcess:
 
     def __init__(self, plan: LeafPlan) -> None:
         self._plan = plan
-        self._records = CallRecordOutbox(AddressFile(plan.address))
+        self._records = CallRecordOutbox(AddressFile(plan.address), plan.address.with_suffix(".calls"))
         self._calls = CallRecorder(load_catalogue(), self._records, lambda: dt.datetime.now(dt.UTC).date())
         self._models = load_catalogue()
 

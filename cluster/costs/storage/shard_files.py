@@ -27,6 +27,11 @@ def shard_path(journal_path: Path, shard: int) -> Path:
     return journal_path.with_name(shard_file_name(journal_path.name, shard))
 
 
+def call_files_path(journal_path: Path, shard: int) -> Path:
+    """Return the directory in which each node's model replicas keep a shard's call records."""
+    return shard_path(journal_path, shard).with_suffix(".calls")
+
+
 def shard_file_name(name: str, shard: int) -> str:
     """Return a file's name for a shard; the first shard has the name itself."""
     path = Path(name)

@@ -6,6 +6,7 @@ import asyncio
 import pickle
 import socket
 from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,7 @@ from cluster.aggregator.transport import CALL_RECORDS, CONTENT_HEADER, KEPT_HEAD
 from cluster.aggregator.transport_server import TransportServer
 from cluster.config.settings import BackendSettings, CostSettings
 from cluster.costs.models import Entry, Receipt
+from routing.errors import CostsUnavailable
 from routing.models import CallRecord
 from tests.support.cost_entries import call_record
 from tests.support.manual_clock import ManualClock
@@ -36,11 +38,13 @@ class Aggregator(AggregatorHandle):
         self.server = TransportServer(self.write, self)
         self.address: TransportAddress | None = None
         self.unreachable = False
+        self.away = False
         self.arrived: asyncio.Queue[CallRecord] = asyncio.Queue()
         self.by_call: list[CallRecord] = []
         self.called = asyncio.Event()
         self.ended: asyncio.Queue[bool] = asyncio.Queue()
         self.connected: asyncio.Queue[str] = asyncio.Queue()
+        self.taken_over: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
         self.complete: asyncio.Queue[tuple[str, float, int]] = asyncio.Queue()
 
     async def call(self, method: str, *values: object) -> object:
@@ -51,6 +55,8 @@ class Aggregator(AggregatorHandle):
             self.called.set()
             return None
         assert method == "address"
+        if self.away:
+            raise CostsUnavailable(retry_after_s=0.1)
         if self.address is None:
             self.address = await self.server.listen(HOST)
         return TransportAddress(host=HOST, port=1, secret="x") if self.unreachable else self.address
@@ -68,8 +74,10 @@ class Aggregator(AggregatorHandle):
         for record in records:
             self.arrived.put_nowait(record)
 
-    def replica_disconnected(self, replica_id: str, *, records_lost: bool) -> None:
+    def replica_disconnected(self, replica_id: str, *, records_lost: bool, taken_over_by: str | None = None) -> None:
         self.ended.put_nowait(records_lost)
+        if taken_over_by is not None:
+            self.taken_over.put_nowait((replica_id, taken_over_by))
 
     async def restart(self) -> None:
         await self.server.aclose()
@@ -88,8 +96,8 @@ async def aggregator() -> AsyncIterator[Aggregator]:
 
 
 @pytest.fixture
-async def outbox(aggregator: Aggregator) -> AsyncIterator[CallRecordOutbox]:
-    outbox = CallRecordOutbox(aggregator)
+async def outbox(aggregator: Aggregator, tmp_path: Path) -> AsyncIterator[CallRecordOutbox]:
+    outbox = CallRecordOutbox(aggregator, tmp_path)
     outbox.start()
     outbox.add(call_record("e0"))
     await aggregator.next_record()
@@ -143,16 +151,47 @@ async def test_a_replica_reconnects_by_its_id_and_tells_when_all_its_kept_record
         assert await aggregator.complete.get() == (replica_id, KEPT_S, 2)
 
 
+async def test_a_replica_sends_the_records_of_one_that_died_while_no_aggregator_ran(
+    aggregator: Aggregator, outbox: CallRecordOutbox, tmp_path: Path
+) -> None:
+    await aggregator.restart()
+    aggregator.away = True
+    outbox.add(call_record("e1", ended=False))
+    await asyncio.sleep(0)
+    await outbox.aclose()
+    aggregator.away = False
+    other = CallRecordOutbox(aggregator, tmp_path)
+    other.start()
+    async with asyncio.timeout(DEADLINE_S):
+        assert await aggregator.taken_over.get() == (outbox._replica_id, other._replica_id)
+    assert {aggregator.arrived.get_nowait().event_id for _ in range(2)} == {"e0", "e1"}
+    assert [(await aggregator.complete.get())[0] for _ in range(3)][1:] == [other._replica_id, outbox._replica_id]
+    await aggregator.restart()
+    async with asyncio.timeout(DEADLINE_S):
+        assert await aggregator.taken_over.get() == (outbox._replica_id, other._replica_id)
+    await other.aclose()
+
+
+async def test_a_replica_whose_files_cannot_be_written_sends_its_records_all_the_same(
+    aggregator: Aggregator, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    outbox = CallRecordOutbox(aggregator, tmp_path / "file")
+    outbox.add(call_record("e1"))
+    assert await aggregator.next_record() == call_record("e1")
+    await outbox.aclose()
+
+
 async def test_a_replica_that_dropped_records_tells_how_far_back_the_others_reach(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     clock = ManualClock(100.0)
-    outbox = CallRecordOutbox(Aggregator(), clock)
+    outbox = CallRecordOutbox(Aggregator(), tmp_path, clock)
     monkeypatch.setattr(call_records, "MAX_KEPT", 1)
     for number in range(3):
         outbox._keep(call_record(f"e{number}"))
         clock.now_s += 10.0
-    assert outbox._headers()[KEPT_HEADER] == "20.000"
+    assert outbox._headers("replica")[KEPT_HEADER] == "20.000"
 
 
 async def test_a_replica_without_an_id_is_never_taken_for_one_that_was_connected_before(
@@ -172,9 +211,9 @@ async def test_a_replica_without_an_id_is_never_taken_for_one_that_was_connected
     assert len(ids) == 5
 
 
-async def test_without_a_port_the_records_go_by_actor_calls(aggregator: Aggregator) -> None:
+async def test_without_a_port_the_records_go_by_actor_calls(aggregator: Aggregator, tmp_path: Path) -> None:
     aggregator.unreachable = True
-    outbox = CallRecordOutbox(aggregator)
+    outbox = CallRecordOutbox(aggregator, tmp_path)
     outbox.add(call_record())
     async with asyncio.timeout(DEADLINE_S):
         await aggregator.called.wait()

@@ -25,6 +25,28 @@ def test_nothing_is_proven_while_no_replica_is_connected() -> None:
     assert coverage.proven_since_s is None
 
 
+def test_the_proof_covers_a_time_without_replicas_since_none_can_have_made_a_call() -> None:
+    coverage = RecordCoverage.started(1_000.0, None)
+    coverage.connect("a", 1_010.0)
+    coverage.disconnect("a", 1_020.0, records_lost=False)
+    coverage.connect("b", 1_040.0)
+    assert coverage.proven_since_s == 1_010.0
+
+
+@pytest.mark.parametrize(("by", "since_s"), [("b", 1_010.0), ("c", 1_020.0), (None, 1_020.0)])
+def test_a_dead_replica_loses_no_proof_in_a_restart_where_a_connected_one_has_taken_over_its_files(
+    by: str | None, since_s: float
+) -> None:
+    coverage = RecordCoverage.started(1_000.0, None)
+    coverage.connect("a", 1_010.0)
+    coverage.connect("b", 1_011.0)
+    coverage.disconnect("a", 1_020.0, records_lost=False)
+    assert coverage.saved().since_s == 1_020.0
+    coverage.connect("a", 1_025.0)
+    coverage.disconnect("a", 1_025.0, records_lost=False, taken_over_by=by)
+    assert coverage.saved().since_s == (since_s if by == "b" else 1_025.0)
+
+
 def test_a_replica_stays_connected_when_its_broken_connection_ends_after_it_has_made_another() -> None:
     coverage = RecordCoverage.started(1_000.0, None)
     coverage.connect("a", 1_010.0)
@@ -70,6 +92,8 @@ class Crashes:
         self.received: set[int] = set()
         self.kept: dict[str, dict[int, float]] = {}
         """The records of each replica that lives, by intent, with their times."""
+        self.files: dict[str, dict[int, float]] = {}
+        """The records of each killed replica that none has taken over."""
         self.connected: set[str] = set()
         self.arrived: list[float] = []
         self.left: dict[int, str] = {}
@@ -115,10 +139,22 @@ class Crashes:
                 self.received.add(waiting[-1])
 
     def _kill(self, replica_id: str, number: int, records_lost: bool = False) -> None:
-        self.kept.pop(replica_id, None)
+        kept = self.kept.pop(replica_id, {})
+        if replica_id and not records_lost:
+            self.files[replica_id] = kept
         if self.coverage is not None and replica_id in self.connected:
-            self.coverage.disconnect(replica_id, self.now_s, records_lost)
+            self.coverage.disconnect(replica_id, self.now_s, records_lost=records_lost)
         self.connected.discard(replica_id)
+
+    def _take_over(self, replica_id: str, number: int) -> None:
+        if self.files and replica_id:
+            dead, records = self.files.popitem()
+            self.kept[replica_id] |= records
+            if self.coverage is not None and replica_id in self.connected:
+                self.coverage.connect(dead, self.now_s)
+                self.received |= set(self.kept[replica_id])
+                self.coverage.complete(dead, KEPT_S, self.now_s)
+                self.coverage.disconnect(dead, self.now_s, records_lost=False, taken_over_by=replica_id)
 
     def _cut_off(self, replica_id: str, number: int) -> None:
         before = set(self.received)
@@ -143,7 +179,8 @@ class Crashes:
         return [intent for intent in missing if self.arrived[intent] >= since_s]
 
 
-STEPS = ("start", "reserve", "reserve", "call", "call", "kill", "cut_off", "crash", "restart", "reconnect", "wait")
+FAULTS = ("kill", "cut_off", "crash")
+STEPS = ("start", "reserve", "reserve", "call", "call", *FAULTS, "take_over", "restart", "reconnect", "wait")
 
 
 @settings(max_examples=400, deadline=None, derandomize=True)
