@@ -19,8 +19,10 @@ from routing.retry import Deadline
 # A replica ends its attempt itself; the handle waits this much longer before it counts the replica as stuck.
 GRACE_S = 1.0
 READY_TIMEOUT_S = 1.0
-SEEN_S = 5.0
-"""An answer proves a replica for so long: one that is busy with requests need not answer a question about itself."""
+SEEN_S = 10.0
+"""An answer, or an error that a replica raised, proves it for so long: a busy one need not answer this check too."""
+
+RAISED_BY_REPLICA = (RayTaskError, RayroomError)
 
 
 class ModelHandle:
@@ -39,23 +41,21 @@ class ModelHandle:
         """When a replica last answered, by the handle's clock."""
 
     async def answer(self, request: ModelRequest) -> Answer:
-        answer: Answer = await within(self._answer.remote(request), request.timeout_s + GRACE_S)
-        self._answered()
+        answer: Answer = await within(self._answer.remote(request), request.timeout_s + GRACE_S, self._answered)
         return answer
 
     async def embed(self, request: EmbedRequest) -> EmbeddingResult:
-        embeddings: EmbeddingResult = await within(self._embed.remote(request), request.timeout_s + GRACE_S)
-        self._answered()
+        timeout_s = request.timeout_s + GRACE_S
+        embeddings: EmbeddingResult = await within(self._embed.remote(request), timeout_s, self._answered)
         return embeddings
 
     def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
-        return stream_within(self._stream.remote(request), request.timeout_s + GRACE_S, begun=self._answered)
+        return stream_within(self._stream.remote(request), request.timeout_s + GRACE_S, answered=self._answered)
 
     async def ready(self) -> None:
         """Return once a replica has answered, which may be a while ago; raises ProviderError."""
         if self.answered_at_s is None or self._clock() - self.answered_at_s >= SEEN_S:
-            await within(self._ready.remote(), READY_TIMEOUT_S)
-            self._answered()
+            await within(self._ready.remote(), READY_TIMEOUT_S, self._answered)
 
     def _answered(self) -> None:
         self.answered_at_s = self._clock()
@@ -84,8 +84,8 @@ class ReplicaCheck:
                 raise Overloaded(f"The {name} deployment has no replica that answers.", retry_after_s=1.0) from None
 
 
-async def within(response: Any, timeout_s: float) -> Any:
-    """Await a handle's response for at most `timeout_s`.
+async def within(response: Any, timeout_s: float, answered: Callable[[], None] = lambda: None) -> Any:
+    """Await a handle's response for at most `timeout_s`; `answered` is called when a replica gave it, or an error.
 
     Every early end of the wait also cancels the call: `asyncio.timeout` alone would leave the replica running, and
     spending. Raises RayroomError.
@@ -93,7 +93,7 @@ async def within(response: Any, timeout_s: float) -> Any:
     try:
         async with asyncio.timeout(timeout_s):
             with _serve_cancellation_as_asyncio():
-                return await response
+                result = await response
     except TimeoutError:
         response.cancel()
         raise ProviderTimeout("The replica did not answer in time.") from None
@@ -101,23 +101,27 @@ async def within(response: Any, timeout_s: float) -> Any:
         response.cancel()
         raise
     except Exception as error:
+        if isinstance(error, RAISED_BY_REPLICA):
+            answered()
         raise as_rayroom_error(error) from None
+    answered()
+    return result
 
 
 async def stream_within(
     responses: Any,
     timeout_s: float,
     clock: Callable[[], float] = time.monotonic,
-    begun: Callable[[], None] = lambda: None,
+    answered: Callable[[], None] = lambda: None,
 ) -> AsyncGenerator[Delta, None]:
     """Yield a handle's stream, all of it within `timeout_s`; cancels the replica when the reader stops early.
 
-    `begun` is called with the first piece.
+    `answered` is called with the first piece, or with the error that the replica raised.
 
     Each piece may be requested by another task, so no timer is open while one is yielded.
     """
     deadline = Deadline.after(timeout_s, clock())
-    ended = first = False
+    ended = begun = False
     try:
         while True:
             try:
@@ -131,10 +135,12 @@ async def stream_within(
                 raise ProviderTimeout("The replica did not answer in time.") from None
             except Exception as error:
                 ended = True
+                if isinstance(error, RAISED_BY_REPLICA):
+                    answered()
                 raise as_rayroom_error(error) from None
-            if not first:
-                first = True
-                begun()
+            if not begun:
+                begun = True
+                answered()
             yield delta
     finally:
         if not ended:

@@ -73,6 +73,12 @@ RULES = (
         reason="it compares with the time of the request",
     ),
     UnsayableRule(
+        name="a frame has an image or crops, which are JPEGs with a box",
+        paths=r"/v1/frames",
+        error=r"image must be given, or crops|must be left, top, right, bottom in pixels|JPEG|base64",
+        reason="it compares several fields, and the header of a picture",
+    ),
+    UnsayableRule(
         name="a time of the bill exists, and a cursor is that of the page before",
         paths=r"/v1/bill",
         error=r"is neither a day such as|cursor",

@@ -125,6 +125,16 @@ async def test_a_lost_deployment_is_no_longer_ready_unless_it_may_scale_to_zero(
             await ready()
 
 
+async def test_an_error_that_a_replica_raised_proves_it_and_a_timeout_of_the_handle_does_not(
+    stuck: DeploymentHandle[Any],
+) -> None:
+    proofs: list[str] = []
+    for name, call in (("refuse", stuck.refuse), ("fail", stuck.fail), ("wait", stuck.wait)):
+        with pytest.raises(ProviderError):
+            await within(call.remote(), 0.2, lambda name=name: proofs.append(name))  # type: ignore[misc]
+    assert proofs[0] == "refuse" and "wait" not in proofs
+
+
 async def test_an_answer_or_the_first_piece_of_a_stream_proves_a_replica() -> None:
     now_s = 7.0
     leaf = ModelHandle(serve.run(Llm.bind(*BOUND), name="proves", _local_testing_mode=True), lambda: now_s)
