@@ -130,6 +130,8 @@ def _add_rooms(app: ApiApp, gateway: Gateway) -> None:
                     "image_tokens": gateway.frame_tokens(),
                 },
                 "budget": opened.budget and asdict(opened.budget),
+                "agent": opened.agent.model_dump(by_alias=True),
+                "agent_refused": [asdict(field) for field in opened.refused],
             }
         )
 

@@ -16,6 +16,7 @@ from room_agent.audio.plugins import stt_plugins, tts_plugins
 from room_agent.audio.stt_stream import SttServices
 from room_agent.audio.tts import SpeechOutput
 from room_agent.context.context import ContextBuilder
+from room_agent.context.prompt import AgentManner
 from room_agent.context.retrieval import KnowledgeRetrieval
 from room_agent.conversation.chat import ChatInbox
 from room_agent.conversation.llm import RouterLlm
@@ -23,7 +24,7 @@ from room_agent.conversation.manager import ConversationManager
 from room_agent.conversation.transcription import Transcription
 from room_agent.core.counters import Counters
 from room_agent.core.models import FrameDescribed
-from room_agent.core.router_client import HeartbeatResult, OpenedRoom, RouterClient, TenantBudget
+from room_agent.core.router_client import HeartbeatResult, OpenedRoom, RouterClient
 from room_agent.core.router_errors import RouterAway, RouterBusy, RouterError, RouterRefused, TokenExpired
 from room_agent.core.settings import SpeechSettings
 from room_agent.core.tasks import OwnedTasks, log_task_end, log_task_traceback
@@ -32,7 +33,7 @@ from room_agent.usage.journal import UsageJournal
 from room_agent.usage.meter import SpeechMeter, metered_stt_session, metered_tts_session
 from room_agent.video.events import FrameEvents
 from room_agent.video.recorder import FrameRecorder
-from room_agent.video.tracks import VideoTracks
+from room_agent.video.tracks import VideoTracks, watched_sources
 from routing.retry import backoff_s
 
 TOPIC = "rayroom.descriptions"
@@ -87,17 +88,23 @@ class RoomSpeech:
         self._tasks = OwnedTasks(log_task_end)
         self.usage = SpeechMeter(time.time, journal)
         knowledge = KnowledgeRetrieval(router, time.monotonic)
-        self.context = ContextBuilder(knowledge, settings.names[0], settings.voice, time.time)
+        self.context = ContextBuilder(knowledge, AgentManner(name=settings.names[0], spoken=settings.voice), time.time)
         self._refusals = Transcription(room)
         self.inbox = ChatInbox(room, self._refusals.notice, time.monotonic)
         self.voice: ConversationManager | None = None
 
-    async def start(self, budget: TenantBudget | None = None) -> None:
-        """Take part in the conversation from now on: in silence while the budget that the room opened with is spent."""
+    async def start(self, opened: OpenedRoom) -> None:
+        """Take part in the conversation from now on, as the tenant's agent: in silence while its budget is spent."""
+        self._settings = self._settings.of_tenant(opened.agent)
+        self.context.agent = AgentManner(
+            name=self._settings.names[0], spoken=self._settings.voice, company=opened.agent.instructions
+        )
+        if opened.agent.names:
+            await self._show_name(self._settings.names[0])
         if self._journal is not None:
             self._tasks.start(self._journal.keep_synced(), "usage journal")
         # In a thread: loading the CA certificates would block the event loop for a fifth of a second.
-        self._llm = await asyncio.to_thread(RouterLlm, self._router, self._router_url)
+        self._llm = await asyncio.to_thread(RouterLlm, self._router, self._router_url, opened.agent.tier)
         services, speaker = self._vendors() if self._settings.voice else (None, None)
         self.voice = ConversationManager(
             self._room,
@@ -107,9 +114,10 @@ class RoomSpeech:
             time.monotonic,
             services=services,
             speech_output=speaker,
+            agent=opened.agent,
         )
         # Before the first microphone: without it speech would be transcribed unpaid until the first heartbeat.
-        self.voice.notices.on_heartbeat(HeartbeatResult(budget=budget))
+        self.voice.notices.on_heartbeat(HeartbeatResult(budget=opened.budget))
         await self.voice.start()
         self.inbox.deliver(self.voice.on_chat_message)
 
@@ -144,6 +152,14 @@ class RoomSpeech:
         """Close the journal. Usage that the router has not billed by now is left to the worker's recovery."""
         await self._tasks.aclose(SYNC_TIMEOUT_S)
         self.usage.aclose()
+
+    async def _show_name(self, name: str) -> None:
+        """Let the room's participants see the name by which they can call the agent."""
+        try:
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                await self._room.local_participant.set_name(name)
+        except (TimeoutError, OSError) as error:
+            log.warning("agent's name not set", error=type(error).__name__)
 
     def _vendors(self) -> tuple[SttServices, SpeechOutput]:
         stt_http, tts_http = metered_stt_session(self.usage), metered_tts_session(self.usage)
@@ -224,7 +240,7 @@ class RoomSession:
         """Open the room at the router, however long that takes, and send heartbeats for as long as the job lives."""
         self._opened = await self._open_room()
         self._follow_safely()
-        await self._start_speech(self._opened.budget)
+        await self._start_speech(self._opened)
         # Rooms that open at once, at nine or when the router is back, spread their heartbeats by a random first pause.
         pause_s = random.uniform(0.0, self._opened.limits.heartbeat_every_s)
         while True:
@@ -250,13 +266,13 @@ class RoomSession:
             # Half of the wait is random, so that the rooms of a worker do not return all at once.
             await asyncio.sleep(random.uniform(longest_s / 2, longest_s))
 
-    async def _start_speech(self, budget: TenantBudget | None) -> None:
+    async def _start_speech(self, opened: OpenedRoom) -> None:
         """Start the conversation. Where that fails the session goes on without it: sampling and heartbeats remain."""
         if self._speech is None:
             return
         try:
             async with asyncio.timeout(START_SPEECH_TIMEOUT_S):
-                await self._speech.start(budget)
+                await self._speech.start(opened)
         except Exception as error:
             # No traceback: its values may quote the conversation.
             log.error("conversation start failed", error=type(error).__name__)
@@ -320,7 +336,7 @@ class RoomSession:
         if self._speech is not None:
             self._speech.follow()
         if self._opened is not None:
-            self._tracks.follow(self._opened.limits)
+            self._tracks.follow(self._opened.limits, watched_sources(self._opened.agent))
 
     async def _publish_description(self, event: FrameDescribed) -> None:
         """Send a description to the room's participants."""

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
 
 from routing.chat import ChatOptions, Effort, Message, ToolCall, ToolCallDelta
 
@@ -17,6 +20,54 @@ class Tier(StrEnum):
 
     SIMPLE = "simple"
     COMPLEX = "complex"
+
+
+MAX_INSTRUCTIONS_CHARS = 4_000
+"""A fifth to a quarter of a prompt, which every answer of the tenant pays for."""
+MAX_NAMES, MAX_NAME_CHARS = 5, 40
+MAX_GREETING_CHARS = 300
+
+
+def _one_line(text: str) -> str:
+    if not text.isprintable() or not text.strip():
+        raise ValueError("must be one line of printable text")
+    return text.strip()
+
+
+def _text(text: str) -> str:
+    """Return a text of several lines without control characters, which some models read as ends of a message."""
+    return "".join(char for char in text if char.isprintable() or char in "\n\t").strip()
+
+
+Name = Annotated[str, Field(max_length=MAX_NAME_CHARS), AfterValidator(_one_line)]
+
+
+class TenantAgent(BaseModel):
+    """One tenant's agent. Fields that are left out are as the worker's environment sets them.
+
+    JSON has the names in camel case: in the tenant's record as `agent`, and in a room's signed metadata for it alone.
+    """
+
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True, extra="forbid", strict=True)
+
+    names: Annotated[tuple[Name, ...], Field(max_length=MAX_NAMES, strict=False)] = ()
+    """The names by which people call it; the first is displayed."""
+    instructions: Annotated[str, Field(max_length=MAX_INSTRUCTIONS_CHARS), AfterValidator(_text)] = Field(
+        default="", repr=False
+    )
+    """Its role, manner and subjects: below our own rules, and above all that people say."""
+    greeting: Annotated[str, Field(max_length=MAX_GREETING_CHARS), AfterValidator(_text)] = ""
+    """Said when the first person is there; nothing if empty."""
+    language: Annotated[str, Field(pattern=r"^(multi|[a-z]{2,3}(-[A-Za-z0-9]{2,8})?)?$")] = ""
+    """Deepgram's code of the language that is spoken, or `multi`."""
+    voice_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9]{0,64}$")] = ""
+    """ElevenLabs' id of the voice."""
+    tier: Literal["auto", "simple", "complex"] = "auto"
+    """The models that answer."""
+    watches_screens: bool = True
+    watches_cameras: bool = True
+    speaks_unasked: bool = True
+    """Whether greetings and notices are spoken; otherwise they are only written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +88,8 @@ class Tenant:
     """The IANA name of the zone in which its days and months begin; UTC if empty."""
     budget_alerts: tuple[float, ...] | None = None
     """The shares of a daily or monthly budget that raise an alert; None for those of the configuration."""
+    agent: TenantAgent = field(default_factory=TenantAgent)
+    """The agent of its rooms, as far as it differs from the worker's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

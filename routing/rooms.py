@@ -1,4 +1,4 @@
-"""Room names, tenant_{tenant_id}_{meeting_id}, and the check of the job metadata against them."""
+"""Room names, tenant_{tenant_id}_{meeting_id}, the signed metadata of a room, and the agent that its tenant wants."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
+
 from routing.errors import BadInput, Forbidden, RoomNameInvalid
+from routing.models import TenantAgent
 
 MAX_ROOM_BYTES = 256
+MAX_FIELDS, MAX_KEY_CHARS = 32, 64
 # A tenant id has no "_", so that a name can be split in one way only.
 _TENANT, _MEETING = r"[A-Za-z0-9][A-Za-z0-9.-]{0,62}", r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _ROOM = re.compile(rf"tenant_(?P<tenant>{_TENANT})_(?P<meeting>{_MEETING})", re.ASCII)
@@ -34,10 +38,10 @@ def parse_room(room: str) -> RoomName:
     return RoomName(room=room, tenant_id=match["tenant"], meeting_id=match["meeting"])
 
 
-def check_metadata(name: RoomName, metadata: str) -> None:
-    """Check that a dispatch's signed metadata names the tenant that the room's name holds.
+def check_metadata(name: RoomName, metadata: str) -> dict[str, Any]:
+    """Return a dispatch's signed metadata if it names the tenant that the room's name holds.
 
-    `metadata` is JSON `{"tenant_id": ..., "meeting_id": ...}`; the meeting may be left out.
+    `metadata` is JSON `{"tenant_id": ..., "meeting_id": ..., "agent": {...}}`; all but the tenant may be left out.
     Raises BadInput or Forbidden.
     """
     fields = metadata_object(metadata)
@@ -45,6 +49,7 @@ def check_metadata(name: RoomName, metadata: str) -> None:
         raise Forbidden("The metadata's tenant_id is not the tenant of the room's name.", "metadata.tenant_id")
     if fields.get("meeting_id", name.meeting_id) != name.meeting_id:
         raise Forbidden("The metadata's meeting_id is not the meeting of the room's name.", "metadata.meeting_id")
+    return fields
 
 
 def metadata_object(metadata: str) -> dict[str, Any]:
@@ -56,3 +61,31 @@ def metadata_object(metadata: str) -> dict[str, Any]:
     if not isinstance(fields, dict):
         raise BadInput('The metadata must be a JSON object such as {"tenant_id": "acme"}.', "metadata")
     return fields
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedField:
+    """A field that is not valid, and the reason, which does not quote its value."""
+
+    name: str
+    problem: str
+
+
+def read_tenant_agent(value: Any, base: TenantAgent | None = None) -> tuple[TenantAgent, tuple[RefusedField, ...]]:
+    """Return the agent that `value` describes, as changes to `base`, and the fields that are wrong.
+
+    A wrong field is left out: it must not keep a meeting without its agent.
+    """
+    base = base or TenantAgent()
+    if value is None:
+        return base, ()
+    if not isinstance(value, dict):
+        return base, (RefusedField(name="agent", problem="must be an object"),)
+    refused: list[RefusedField] = []
+    changes: dict[str, Any] = {}
+    for key, one in list(value.items())[:MAX_FIELDS]:
+        try:
+            changes |= TenantAgent.model_validate({key: one}).model_dump(exclude_unset=True)
+        except ValidationError as error:
+            refused.append(RefusedField(name=str(key)[:MAX_KEY_CHARS], problem=error.errors()[0]["msg"]))
+    return base.model_copy(update=changes), tuple(refused)

@@ -11,7 +11,8 @@ import structlog
 from cluster.costs.models import NANOUSD_PER_USD
 from routing.billing.budgets import known_zone
 from routing.errors import BackendRefused
-from routing.models import FlushRow, Tenant
+from routing.models import FlushRow, Tenant, TenantAgent
+from routing.rooms import read_tenant_agent
 
 MAX_BUDGET_ALERTS = 20
 """The thresholds of one tenant: each settlement compares its spend with all of them."""
@@ -66,6 +67,7 @@ def to_tenant(tenant_id: str, data: Any) -> Tenant:
         room_budget_nanousd=_amount(data, "roomBudgetUsd"),
         time_zone=_time_zone(data.get("timeZone")),
         budget_alerts=_budget_alerts(tenant_id, data.get("budgetAlerts")),
+        agent=_agent(tenant_id, data.get("agent")),
     )
 
 
@@ -120,6 +122,14 @@ def _budget_alerts(tenant_id: str, value: Any) -> tuple[float, ...] | None:
         shown = [repr(one)[:40] for one in wrong[:MAX_BUDGET_ALERTS]]
         log.warning("budget alerts ignored", tenant=tenant_id, wrong=shown, values=len(listed), allowed=allowed)
     return tuple(sorted(shares)) if shares or value == [] else None
+
+
+def _agent(tenant_id: str, value: Any) -> TenantAgent:
+    """Return a tenant's agent without the wrong fields, which are logged: no room goes without an agent for them."""
+    agent, refused = read_tenant_agent(value)
+    for field in refused:
+        log.warning("field of the tenant's agent ignored", tenant=tenant_id, field=field.name, problem=field.problem)
+    return agent
 
 
 def _share(value: Any) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -20,7 +21,7 @@ from cluster.dispatch.models import (
     RoomSnapshot,
     Step,
 )
-from deployments.api.access.dispatch_signature import signed_metadata
+from deployments.api.access.dispatch_signature import check_signature, signed_metadata
 from room_agent.core.agents import (
     AGENT_NAME_ATTRIBUTE,
     DISPATCH_ATTRIBUTE,
@@ -125,13 +126,18 @@ class LiveKitRooms:
 
     def _request(self, room: str, step: CreateDispatch) -> api.CreateAgentDispatchRequest:
         attributes = {KEY_ATTRIBUTE: step.key, REPLACES_ATTRIBUTE: step.replaces}
-        metadata = step.metadata
-        if self._dispatch_secret:
-            # Also that of a dispatch which another program made: its signature may have expired.
-            metadata = signed_metadata(metadata, parse_room(room), self._dispatch_secret, time.time())
+        metadata = self._signed(parse_room(room), step.metadata) if self._dispatch_secret else step.metadata
         return api.CreateAgentDispatchRequest(
             agent_name=self._agent_name, room=room, metadata=metadata, attributes=attributes
         )
+
+    def _signed(self, name: RoomName, metadata: str) -> str:
+        """Return the metadata with a fresh signature, or the room's own where another program has not signed it."""
+        try:
+            check_signature(metadata, name, (self._dispatch_secret,), ended=True)
+        except RayroomError:
+            metadata = json.dumps({"tenant_id": name.tenant_id, "meeting_id": name.meeting_id})
+        return signed_metadata(metadata, name, self._dispatch_secret, time.time())
 
     def _is_ours(self, participant: api.ParticipantInfo) -> bool:
         # The kind comes from the token, which only a holder of the API secret can sign. A name anybody can take.

@@ -18,7 +18,8 @@ from deployments.gateway.models import ClusterClient
 from deployments.gateway.speech_metering import PricedSpeech, SetAsideUsage, SpeechMetering
 from routing.billing.bill import BillPage, BillRequest
 from routing.billing.budgets import BudgetStatus, tightest_budget
-from routing.models import Directory, RoomHeartbeat, Spending, Tenant, TenantTotals
+from routing.models import Directory, RoomHeartbeat, Spending, Tenant, TenantAgent, TenantTotals
+from routing.rooms import RefusedField, read_tenant_agent
 
 log = structlog.get_logger()
 
@@ -30,6 +31,10 @@ class OpenedRoomReply:
     token: RoomToken
     tenant: Tenant
     budget: BudgetStatus | None
+    agent: TenantAgent
+    """The tenant's agent, changed by the room's signed metadata."""
+    refused: tuple[RefusedField, ...]
+    """The fields of the metadata's agent that are wrong, and left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +78,8 @@ class RoomService:
         Raises RoomNameInvalid, Forbidden for a tenant that the key or the metadata does not name, Unauthorized for
         metadata without its signature, TenantUnknown or TenantSuspended.
         """
-        name = self._permission.check(request, grant)
+        permitted = self._permission.check(request, grant)
+        name = permitted.name
         tenant = await self._directory.tenant(name.tenant_id)
         token = issue_token(name, request.job_id, self._lifetime.ttl_s, self._clock())
         spending = None
@@ -81,7 +87,11 @@ class RoomService:
             check_active(tenant)
             spending = await self._cluster.beat(self._heartbeat(token, {}))
             log.info("room opened", room=name.room, job=request.job_id, token_id=token.token_id)
-        return OpenedRoomReply(token=token, tenant=tenant, budget=_budget_of(tenant, spending))
+        agent, refused = read_tenant_agent(permitted.metadata.get("agent"), tenant.agent)
+        for field in refused:
+            log.warning("field of the room's agent ignored", room=name.room, field=field.name, problem=field.problem)
+        budget = _budget_of(tenant, spending)
+        return OpenedRoomReply(token=token, tenant=tenant, budget=budget, agent=agent, refused=refused)
 
     async def heartbeat(self, token: RoomToken, beat: Heartbeat) -> HeartbeatReply:
         """Record an agent's speech usage and its counters; a token past half its lifetime is renewed.

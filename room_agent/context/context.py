@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from room_agent.context.latest_frames import LatestFrame, LatestFrames
-from room_agent.context.prompt import PromptQuestion, Remark, Turn, compose
+from room_agent.context.prompt import AgentManner, PromptQuestion, Remark, Turn, compose
 from room_agent.context.retrieval import KnowledgeRetrieval
 from room_agent.context.screen_memory import EDITS, ScreenMemory
 from room_agent.core.models import FrameDescribed, FrameKept, KeptFrame, TrackEnded
@@ -35,12 +35,9 @@ class _ScreenQuestion:
 class ContextBuilder:
     """The context of one room."""
 
-    def __init__(
-        self, knowledge: KnowledgeRetrieval, agent_name: str, spoken: bool, wall_clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, knowledge: KnowledgeRetrieval, agent: AgentManner, wall_clock: Callable[[], float]) -> None:
         self.knowledge = knowledge
-        self._agent_name = agent_name
-        self._spoken = spoken
+        self.agent = agent
         self._wall_clock = wall_clock
         self._memory = ScreenMemory()
         self._remarks: deque[Remark] = deque(maxlen=MAX_REMARKS)
@@ -116,7 +113,7 @@ class ContextBuilder:
             frame_of=label,
         )
         key = secrets.token_hex(8)
-        return compose(prompt_question, key, BUDGET_TOKENS, agent_name=self._agent_name, spoken=self._spoken)
+        return compose(prompt_question, key, BUDGET_TOKENS, self.agent)
 
     def _picture_for(self, question: str, identity: str) -> LatestFrame | None:
         shown = self._memory.shown_now()

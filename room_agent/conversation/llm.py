@@ -17,7 +17,7 @@ from room_agent.core.router_errors import RouterError
 from room_agent.core.router_transport import KEPT_S, tls
 from routing.errors import RayroomError
 
-MODEL = "auto"
+AUTO = "auto"
 MAX_OUTPUT_TOKENS = 300
 """A minute and a half of speech. The router's own default is for clients that show texts."""
 FIRST_TOKEN_TIMEOUT_S = 12.0
@@ -41,7 +41,8 @@ class NoAnswer(RayroomError):
 class RouterLlm:
     """One room's client of the router's chat completions. Each request carries the room's current token."""
 
-    def __init__(self, router: RouterClient, url: str) -> None:
+    def __init__(self, router: RouterClient, url: str, tier: str = AUTO) -> None:
+        """`tier` is `auto`, or the one whose models answer."""
         self._router = router
         self._client = openai.AsyncClient(
             base_url=f"{url.rstrip('/')}/v1",
@@ -52,7 +53,7 @@ class RouterLlm:
             http_client=openai.DefaultAsyncHttpxClient(verify=tls(), limits=httpx2.Limits(keepalive_expiry=KEPT_S)),
         )
         self._llm = livekit_openai.LLM(
-            model=MODEL, client=self._client, max_retries=0, max_completion_tokens=MAX_OUTPUT_TOKENS
+            model=tier, client=self._client, max_retries=0, max_completion_tokens=MAX_OUTPUT_TOKENS
         )
 
     async def aclose(self) -> None:

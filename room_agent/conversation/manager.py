@@ -26,6 +26,7 @@ from room_agent.core.settings import SpeechSettings
 from room_agent.core.tasks import OwnedTasks
 from room_agent.intent.addressee import Addressee, AddresseeContext, find_addressee
 from room_agent.intent.stop_words import asks_to_stop
+from routing.models import TenantAgent
 
 CHECK_EVERY_S = 1.0
 """The interval of the check for participants who left: their time runs out without any event in the room."""
@@ -44,8 +45,10 @@ class ConversationManager:
         clock: Callable[[], float],
         services: SttServices | None,
         speech_output: SpeechOutput | None,
+        agent: TenantAgent,
     ) -> None:
         self._room = room
+        self._greeting = agent.greeting
         self._settings = settings
         self._context = context
         self._clock = clock
@@ -57,7 +60,7 @@ class ConversationManager:
         self._tasks = OwnedTasks()
         self._not_addressed = 0
         self.speech_output = speech_output
-        self.notices = Notices(self._transcription, speech_output, clock)
+        self.notices = Notices(self._transcription, speech_output if agent.speaks_unasked else None, clock)
         self.responder = Responder(
             context, llm, self._transcription, self.notices, speech_output, clock, self._participants
         )
@@ -77,6 +80,7 @@ class ConversationManager:
         if self._services is not None:
             self._microphones.follow(self._room)
         self._drop_absent()
+        self._greet()
 
     async def aclose(self) -> None:
         """Stop STT, then answers and TTS. All usage of vendors is counted when this returns."""
@@ -161,6 +165,12 @@ class ConversationManager:
         while True:
             await asyncio.sleep(CHECK_EVERY_S)
             await speech_output.restart_if_unpublished()
+
+    def _greet(self) -> None:
+        """Greet the first person who is there, once, unless the budget is spent."""
+        if self._greeting and self._participants.all():
+            greeting, self._greeting = self._greeting, ""
+            self.notices.announce(greeting)
 
     def _drop_absent(self) -> None:
         """Drop questions of participants who left. One who is only missing may reconnect and get the answer."""

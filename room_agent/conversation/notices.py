@@ -133,9 +133,15 @@ class Notices:
             return
         if trouble is Trouble.BUDGET and not self._budget.on_refused():
             return
-        text = NOTICE_TEXTS[trouble]
+        if trouble in SPOKEN:
+            self.announce(NOTICE_TEXTS[trouble])
+        else:
+            self._transcription.notice(NOTICE_TEXTS[trouble])
+
+    def announce(self, text: str) -> None:
+        """Write a text, and say it where the agent has TTS that somebody pays for."""
         self._transcription.notice(text)
-        if trouble in SPOKEN and self._speech_output is not None and Trouble.BUDGET not in self._troubles:
+        if self._speech_output is not None and Trouble.BUDGET not in self._troubles:
             self._speech_output.say(text)
 
     def recovered(self, trouble: Trouble) -> None:

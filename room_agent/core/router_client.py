@@ -5,15 +5,16 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FiniteFloat, ValidationError
 
 from room_agent.core.router_errors import RouterBusy, RouterError, RouterRefused, TokenExpired
 from room_agent.core.router_transport import RouterResponse, RouterTransport
 from routing.capabilities import ImageTokens
-from routing.models import Passage
+from routing.models import Passage, TenantAgent
+from routing.rooms import read_tenant_agent
 from routing.validation import first_error
 
 OPEN_TIMEOUT_S = 10.0
@@ -58,12 +59,19 @@ class TenantBudget(RouterReply):
         return self.limit_nanousd is not None and self.spent_nanousd >= self.limit_nanousd
 
 
+def _tenant_agent(value: Any) -> TenantAgent:
+    """Return the agent without the fields that this version does not know."""
+    return value if isinstance(value, TenantAgent) else read_tenant_agent(value)[0]
+
+
 class OpenedRoom(RouterReply):
     token: str
     expires_at: float
     simulated: bool
     limits: RoomLimits
     budget: TenantBudget | None = None
+    agent: Annotated[TenantAgent, BeforeValidator(_tenant_agent)] = TenantAgent()
+    """The tenant's agent; an older router sends none."""
     takes_participants: bool = False
     """Whether requests may name the participants whose costs they are; a router of an older version rejects that."""
 

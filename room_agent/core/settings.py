@@ -6,18 +6,22 @@ import datetime as dt
 import os
 import re
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
+import structlog
 from pydantic import AliasChoices, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from routing.errors import ConfigurationError
+from routing.models import TenantAgent
 from routing.prices import load_prices
 from routing.validation import errors_of
 from routing.vendor_keys import read_key
+
+log = structlog.get_logger()
 
 TRACK_SETTINGS_URL = "RAYROOM_TRACK_SETTINGS_URL"
 LISTED = r"[^,\s]"
@@ -40,6 +44,16 @@ class SpeechSettings:
     names: tuple[str, ...]
     max_microphones: int
     pause_s: float
+
+    def of_tenant(self, agent: TenantAgent) -> SpeechSettings:
+        """Return the settings as a tenant's agent changes them; a language without a price stays the worker's."""
+        language = agent.language or self.language
+        if not _has_prices(self.stt_models, language):
+            log.warning("language of the tenant's agent ignored", language=language)
+            language = self.language
+        return replace(
+            self, names=agent.names or self.names, voice_id=agent.voice_id or self.voice_id, language=language
+        )
 
 
 class AgentSettings(BaseSettings):
@@ -163,6 +177,16 @@ def load_settings() -> AgentSettings:
         _check_voice(settings.speech)
         _check_directory(settings.usage_dir)
     return settings
+
+
+def _has_prices(stt_models: tuple[str, ...], language: str) -> bool:
+    prices = load_prices()
+    try:
+        for model in stt_models:
+            prices.of(stt_price_name(model, language), dt.datetime.now(dt.UTC).date())
+    except ConfigurationError:
+        return False
+    return True
 
 
 def _check_voice(speech: SpeechSettings) -> None:

@@ -23,6 +23,7 @@ from room_agent.video.sampler import TrackPipeline, TrackSampler
 from room_agent.video.selection import TrackCandidate, select
 from room_agent.video.uploader import FrameUploader
 from room_agent.video.view_encoder import ViewEncoder
+from routing.models import TenantAgent
 
 LAST_ANSWER_S = 10.0
 """The wait for a track's last answer after its end: a slide shown for a second is described all the same."""
@@ -34,6 +35,12 @@ SOURCES: dict[int, Source] = {
 }
 
 log = structlog.get_logger()
+
+
+def watched_sources(agent: TenantAgent) -> frozenset[Source]:
+    """Return the kinds of video that a tenant's agent may watch."""
+    watched: dict[Source, bool] = {"screen_share": agent.watches_screens, "camera": agent.watches_cameras}
+    return frozenset(source for source, allowed in watched.items() if allowed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +100,11 @@ class VideoTracks:
         self._encrypted = EncryptedTracks()
         self._tasks = OwnedTasks(log_task_traceback)
 
-    def follow(self, limits: RoomLimits) -> None:
-        """Bring subscriptions and samplers in line with the room as it is now."""
+    def follow(self, limits: RoomLimits, sources: frozenset[Source]) -> None:
+        """Bring subscriptions and samplers in line with the room as it is now; only `sources` are ever subscribed."""
         videos = self._videos()
-        chosen = select([video.candidate for video in videos.values()], self._max_tracks)
+        candidates = [video.candidate for video in videos.values() if SOURCES[video.publication.source] in sources]
+        chosen = select(candidates, self._max_tracks)
         for sid, video in videos.items():
             if video.publication.subscribed != (sid in chosen):
                 video.publication.set_subscribed(sid in chosen)

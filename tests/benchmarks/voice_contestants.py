@@ -17,7 +17,7 @@ from typing import Any, Literal, cast
 from livekit import rtc
 
 from room_agent.context.context import ContextBuilder
-from room_agent.context.prompt import Turn
+from room_agent.context.prompt import AgentManner, Turn
 from room_agent.conversation.llm import RouterLlm
 from room_agent.core.router_client import RouterClient
 from room_agent.core.router_transport import HttpTransport
@@ -112,7 +112,7 @@ class _StampedContextBuilder(ContextBuilder):
     """The product's context builder, with a stamp at each turn."""
 
     def __init__(self, stamps: Stamps, speech: RoomSpeech, names: Sequence[str]) -> None:
-        super().__init__(speech.context.knowledge, names[0], True, time.time)
+        super().__init__(speech.context.knowledge, AgentManner(name=names[0], spoken=True), time.time)
         self._stamps = stamps
 
     async def turn(self, question: str, asker: str, identity: str) -> Turn:
@@ -127,9 +127,11 @@ class _StampedAnswers:
     stamps: Stamps
     source: RouterLlm
 
-    async def answer(self, messages: list[dict[str, Any]], failed_before: bool = False) -> AsyncIterator[str]:
+    async def answer(
+        self, messages: list[dict[str, Any]], failed_before: bool = False, participant: str = ""
+    ) -> AsyncIterator[str]:
         self.stamps.requested()
-        async with aclosing(self.source.answer(messages, failed_before)) as texts:  # type: ignore[type-var]
+        async with aclosing(self.source.answer(messages, failed_before, participant)) as texts:  # type: ignore[type-var]
             async for text in texts:
                 self.stamps.first_token()
                 yield text

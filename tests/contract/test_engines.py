@@ -32,7 +32,7 @@ from cluster.lab.emulator.speech.recognizer import (
     RecognizedSpeech,
     StreamRecognizer,
 )
-from room_agent.context.prompt import PromptQuestion, compose
+from room_agent.context.prompt import AgentManner, PromptQuestion, compose
 from room_agent.context.screen_memory import ScreenMemory
 from room_agent.frames.encoder import encode
 from room_agent.frames.i420 import Planes
@@ -216,7 +216,7 @@ def agent_turn(text: str, *, jpeg: bytes | None = None, passages: tuple[Passage,
     memory.add("TR_1", "The screen shows 111, Plans.", 0.0, shared_by="Ann")
     memory.add("TR_1", "The screen shows 222, Review.", 60.0, shared_by="Ann")
     question = PromptQuestion(text=text, asker="Bob", now_s=70.0, memory=memory, passages=passages, frame_jpeg=jpeg)
-    turn = compose(question, KEY, 6_000, agent_name="Rayroom")
+    turn = compose(question, KEY, 6_000, AgentManner(name="Rayroom", spoken=True))
     images = (turn.image_jpeg,) if turn.image_jpeg else ()
     texts = ("system", turn.instructions), ("system", turn.key_note), ("user", turn.context)
     return [
@@ -248,7 +248,7 @@ def test_a_number_is_taken_whole_from_the_description_of_a_screen(number: str) -
     memory = ScreenMemory()
     memory.add("TR_1", f"Q3 revenue {number} dollars", 0.0)
     question = PromptQuestion(text=QUESTIONS[0], asker="Ann", now_s=1.0, memory=memory)
-    turns = compose(question, "5d0c3a91e27b", 6_000, agent_name="rayroom")
+    turns = compose(question, "5d0c3a91e27b", 6_000, AgentManner(name="rayroom", spoken=True))
     answer = RuleAnswerer(ocr().describe).answer(
         [RequestMessage("user", (turns.context,)), RequestMessage("user", (turns.question,))]
     )

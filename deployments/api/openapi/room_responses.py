@@ -7,6 +7,7 @@ from typing import Any, Literal
 from deployments.api.openapi.responses import CompletionUsage, Count, ResponseBody, RoutingFacts
 from routing.billing.bill import Grouping
 from routing.capabilities import ImageTokens
+from routing.models import TenantAgent
 
 
 class HealthStatus(ResponseBody):
@@ -45,6 +46,13 @@ class RoomBudget(ResponseBody):
     kind: Literal["monthly", "daily", "room"]
 
 
+class RefusedAgentField(ResponseBody):
+    """A field of the metadata's agent that is wrong."""
+
+    name: str
+    problem: str
+
+
 class RoomGrant(ResponseBody):
     """An open room: its tenant, its limits, and the token for its other requests."""
 
@@ -57,6 +65,10 @@ class RoomGrant(ResponseBody):
     budget: RoomBudget | None
     takes_participants: bool
     """Whether heartbeats, frames and searches may name the participants whose costs they are."""
+    agent: TenantAgent
+    """The tenant's agent: names, instructions, greeting, language, voice, tier, and what it watches."""
+    agent_refused: list[RefusedAgentField]
+    """The fields of the metadata's agent that are wrong, and left out."""
 
 
 class SetAside(ResponseBody):

@@ -16,6 +16,7 @@ from cluster.backend.trpc import TrpcBackend
 from cluster.backend.trpc_response import TrpcError
 from cluster.costs.row_answers import CallTooLarge
 from routing.errors import BackendError, BackendRefused, BackendUnavailable
+from routing.models import TenantAgent
 from tests.support.canned_server import CannedServer, canned_server
 from tests.support.cost_entries import flush_row
 
@@ -187,6 +188,14 @@ async def test_a_tenants_budgets_and_its_time_zone_are_read(server: CannedServer
         *(12_500_000_000, 1_500_000_000, 250_000_000),
         "Asia/Kathmandu",
     )
+
+
+async def test_a_tenants_agent_is_read_without_its_wrong_fields(server: CannedServer, trpc: TrpcBackend) -> None:
+    server.reply = result(agent={"names": ["Ada"], "instructions": "x" * 100_000})
+    with capture_logs() as log_lines:
+        acme = await trpc.tenant("acme")
+    assert acme.agent == TenantAgent(names=("Ada",))
+    assert [(line["field"], line["tenant"]) for line in log_lines] == [("instructions", "acme")]
 
 
 @pytest.mark.parametrize("value", ["", "Mars/Olympus", "../../etc/passwd", 1, "/usr/share/zoneinfo/UTC"])

@@ -20,7 +20,7 @@ KILLS = len(POINTS) + 6
 async def test_books_agree_after_a_kill_at_each_point_of_the_money_path(tmp_path: Path) -> None:
     schedule = lives(KILLS, seed=7, among=SHORT)
     result = await run_money_path(
-        MoneyPathSettings(directory=tmp_path, schedule=schedule, seed=7, stop_s=0.0, month_ends_after_s=10.0)
+        MoneyPathSettings(directory=tmp_path, schedule=schedule, seed=7, stop_s=0.0, month_ends_after_s=15.0)
     )
     table = money_path_table(result, seed=7)
     assert result.comparison.differences == [], table

@@ -351,3 +351,10 @@ async def test_a_closed_room_can_still_report_the_usage_that_it_owes(http: httpx
     ended = {"ended": True}
     heartbeat = await http.post("/v1/rooms/tenant_acme_standup/heartbeat", json=ended, headers=token)
     assert heartbeat.status_code == 200
+
+
+async def test_a_room_opens_with_its_tenants_agent_as_the_signed_metadata_changes_it(http: httpx.AsyncClient) -> None:
+    metadata = {"tenant_id": "acme", "agent": {"names": ["Ada"], "greeting": "x" * 301}}
+    opened = (await http.post("/v1/rooms", json=opening() | {"metadata": json.dumps(metadata)}, headers=AGENT)).json()
+    assert opened["agent"]["names"] == ["Ada"] and opened["agent"]["greeting"] == ""
+    assert [field["name"] for field in opened["agent_refused"]] == ["greeting"]

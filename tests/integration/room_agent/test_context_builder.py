@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from room_agent.context.context import FOLLOWS_WITHIN_S, ContextBuilder
+from room_agent.context.prompt import AgentManner
 from room_agent.context.retrieval import KnowledgeRetrieval
 from room_agent.core.models import FrameKept, KeptFrame, SharedTrack
 from room_agent.core.router_client import RouterClient
@@ -50,7 +51,9 @@ async def builder(router: ScriptedRouter, clock: FixedClock) -> AsyncIterator[Co
     transport = HttpTransport(router.url)
     client = RouterClient(transport, "agent-key-that-opens-rooms", "tenant_acme_standup", "job-1", "{}")
     await client.open()
-    builder = ContextBuilder(KnowledgeRetrieval(client, asyncio.get_running_loop().time), "Rayroom", False, clock)
+    builder = ContextBuilder(
+        KnowledgeRetrieval(client, asyncio.get_running_loop().time), AgentManner(name="Rayroom", spoken=False), clock
+    )
     builder.on_frame_kept(frame_kept(screen_of("Bob"), b"BOB", 940.0))
     builder.on_frame_kept(frame_kept(screen_of("Carol"), b"CAROL", 999.0))
     yield builder

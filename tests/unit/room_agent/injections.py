@@ -17,12 +17,13 @@ import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from room_agent.context.prompt import PromptQuestion, Remark, Turn, compose, instructions
+from room_agent.context.prompt import AgentManner, PromptQuestion, Remark, Turn, compose, instructions
 from room_agent.context.screen_memory import ScreenMemory
 from routing.models import Passage
 from tests.unit.room_agent.hostile_text import CONTROL_TOKENS, Quotation, as_read_by_model, quotations
 
 KEY = "5d0c3a91e27b"
+AGENT = AgentManner(name="rayroom", spoken=True)
 # The spellings of the key in injections.toml.
 KEYS = {
     "key": KEY,
@@ -90,7 +91,7 @@ def question_with(channel: str, text: str) -> PromptQuestion:
 
 
 def turn(channel: str, text: str) -> Turn:
-    return compose(question_with(channel, text), KEY, 6_000, agent_name="rayroom")
+    return compose(question_with(channel, text), KEY, 6_000, AGENT)
 
 
 def plain_words(text: str) -> list[str]:
@@ -117,7 +118,7 @@ def assert_stays_data(injection: Injection, channel: str) -> None:
     for untrusted in (*(quotation.text for quotation in parsed), attacked.question):
         assert KEY not in as_read_by_model(untrusted) and not any(token in untrusted for token in CONTROL_TOKENS)
         assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\U000e0000-\U000e0fff]", untrusted)
-    assert attacked.instructions == instructions("rayroom", spoken=True) == harmless.instructions
+    assert attacked.instructions == instructions(AGENT) == harmless.instructions
     assert attacked.key_note == harmless.key_note
     assert "\n" not in attacked.question
     if channel in ("screen", "passage", "chat", "transcript", "question"):
@@ -132,7 +133,7 @@ def assert_adds_no_message(injection: Injection, channel: str) -> None:
     messages = json.loads(json.dumps(sent))
     assert [message["role"] for message in messages] == ["system", "system", "user", "user"]
     assert all(set(message) == {"role", "content"} for message in messages)
-    assert messages[0]["content"] == instructions("rayroom", spoken=True)
+    assert messages[0]["content"] == instructions(AGENT)
     assert messages[1]["content"] == f"This turn's key is {KEY}."
     texts = [part["text"] for part in messages[3]["content"] if part["type"] == "text"] if channel != "question" else []
     assert texts == ([QUESTION] if channel != "question" else [])
@@ -143,7 +144,7 @@ def assert_leaks_no_secret(injection: Injection, channel: str) -> None:
     other_question = replace(
         question_with("screen", SECRETS[0]), remarks=(Remark(speaker="Eve", text=SECRETS[0], at_s=1.0),)
     )
-    assert SECRETS[0] in json.dumps(compose(other_question, KEY, 6_000, agent_name="rayroom").messages())
+    assert SECRETS[0] in json.dumps(compose(other_question, KEY, 6_000, AGENT).messages())
     sent = json.dumps(turn(channel, injection.text).messages(), ensure_ascii=False)
     # An injection may itself name the other tenant's room.
     assert [secret for secret in SECRETS if secret in sent and secret not in injection.text] == []

@@ -121,6 +121,10 @@ class LocalParticipant:
 
     sent: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     error: Exception | None = None
+    name: str = "rayroom"
+
+    async def set_name(self, name: str) -> None:
+        self.name = name
 
     async def send_text(self, text: str, *, topic: str, attributes: dict[str, str]) -> None:
         if self.error is not None:

@@ -13,6 +13,7 @@ from room_agent.text.quoting import Fence, clean_name
 from routing.models import Passage
 from tests.unit.room_agent.hostile_text import CONTROL_TOKENS, as_read_by_model, hostile_text, quotations
 from tests.unit.room_agent.injections import (
+    AGENT,
     CHANNELS,
     HARMLESS,
     INJECTIONS,
@@ -81,8 +82,8 @@ def test_random_text_in_every_channel_at_once_stays_quoted_data() -> None:
             ],
             remarks=[Remark(speaker=hostile_text(rng, KEY), text=hostile_text(rng, KEY), at_s=1.0)],
         )
-        composed = compose(question, KEY, 6_000, agent_name="rayroom")
+        composed = compose(question, KEY, 6_000, AGENT)
         for quotation in quotations(composed.context, KEY):
             assert KEY not in as_read_by_model(quotation.text)
             assert not any(token in quotation.text for token in CONTROL_TOKENS)
-        assert composed.instructions == instructions("rayroom", spoken=True)
+        assert composed.instructions == instructions(AGENT)

@@ -14,9 +14,10 @@ from room_agent.conversation.manager import ConversationManager
 from room_agent.conversation.notices import NOTICE_TEXTS, Trouble
 from room_agent.conversation.transcription import Transcription
 from room_agent.core.models import FrameDescribed
-from room_agent.core.router_client import TenantBudget
+from room_agent.core.router_client import OpenedRoom, TenantBudget
 from room_agent.core.settings import SpeechSettings
 from room_agent.session import LAST_HEARTBEAT_EVERY_S, LONGEST_BACKOFF_S, TOPIC, RoomSession, RoomSpeech
+from routing.models import TenantAgent
 from tests.support.screens import Desktop
 from tests.unit.room_agent.offline import (
     LIMITS,
@@ -219,11 +220,16 @@ SETTINGS = SpeechSettings(
 )
 
 
+def opened_room(**changes: Any) -> OpenedRoom:
+    values = {"token": "token", "expires_at": 0, "simulated": True, "limits": LIMITS}
+    return OpenedRoom.model_validate(values | changes)
+
+
 @pytest.fixture
 async def harness_with_speech(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[SessionHarness, RoomSpeech]]:
     """Yield a session with a conversation that cannot start; frames and usage are still recorded."""
 
-    async def fail(_: RoomSpeech, budget: TenantBudget | None) -> None:
+    async def fail(_: RoomSpeech, opened: OpenedRoom) -> None:
         raise OSError("words of a participant")
 
     monkeypatch.setattr(RoomSpeech, "start", fail)
@@ -270,8 +276,29 @@ async def test_a_room_that_opens_with_a_spent_budget_listens_to_nobody(
     router = OfflineRouter()
     harness = SessionHarness(router, monkeypatch)
     speech = RoomSpeech(harness.room.as_room, router.client, "http://router.invalid", SETTINGS)
-    await speech.start(TenantBudget(spent_nanousd=spent, limit_nanousd=10))
+    await speech.start(opened_room(budget=TenantBudget(spent_nanousd=spent, limit_nanousd=10)))
     assert paused_at_start == [paused] and notices == [NOTICE_TEXTS[Trouble.BUDGET]] * paused
+    await speech.aclose()
+    await speech.close_usage()
+    await harness.session.aclose()
+
+
+async def test_a_room_has_its_tenants_agent(monkeypatch: pytest.MonkeyPatch) -> None:
+    notices = list[str]()
+    monkeypatch.setattr(Transcription, "notice", lambda _, text: notices.append(text))
+    harness = SessionHarness(OfflineRouter(), monkeypatch)
+    speech = RoomSpeech(harness.room.as_room, harness.router.client, "http://router.invalid", SETTINGS)
+    agent = TenantAgent(names=("Ada", "Ay da"), instructions="Answer like a pirate.", greeting="Ahoy.", tier="simple")
+    await speech.start(opened_room(agent=agent))
+    assert harness.room.local_participant.name == "Ada" and notices == []
+    harness.room.add("ann", "Ann Lee")
+    speech.follow()
+    speech.follow()
+    assert notices == ["Ahoy."]
+    turn = await speech.context.turn("What is left to do?", "Ann Lee", "ann")
+    assert "You take part in a live meeting as Ada." in turn.instructions and "Answer like a pirate." in turn.company
+    assert speech.voice is not None and speech.voice._find_addressee("ann", "Ay da, what is left?").to_agent
+    assert speech._llm is not None and speech._llm._llm.model == "simple"
     await speech.aclose()
     await speech.close_usage()
     await harness.session.aclose()

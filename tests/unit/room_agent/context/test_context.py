@@ -10,6 +10,7 @@ import pytest
 
 from room_agent.context import context
 from room_agent.context.context import ContextBuilder
+from room_agent.context.prompt import AgentManner
 from room_agent.context.retrieval import KnowledgeRetrieval
 from room_agent.core.models import FrameDescribed, FrameKept, KeptFrame, SharedTrack, TrackEnded
 from room_agent.core.router_client import Description
@@ -49,7 +50,7 @@ def retrieval() -> FakeRetrieval:
 @pytest.fixture
 def builder(retrieval: FakeRetrieval) -> ContextBuilder:
     knowledge = cast(KnowledgeRetrieval, cast(Any, retrieval))
-    return ContextBuilder(knowledge, "Rayroom", False, lambda: 1_000.0)
+    return ContextBuilder(knowledge, AgentManner(name="Rayroom", spoken=False), lambda: 1_000.0)
 
 
 def describe(builder: ContextBuilder, text: str) -> None:

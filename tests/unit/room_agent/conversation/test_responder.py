@@ -7,6 +7,7 @@ import time
 from typing import Any, cast
 
 from room_agent.context.context import ContextBuilder
+from room_agent.context.prompt import AgentManner
 from room_agent.context.retrieval import KnowledgeRetrieval
 from room_agent.conversation.llm import RouterLlm
 from room_agent.conversation.notices import NOTICE_TEXTS, Notices, Trouble
@@ -35,7 +36,9 @@ async def test_an_unexpected_error_is_announced() -> None:
     transcription = RecordingTranscription()
     captions = cast(Transcription, cast(Any, transcription))
     router = RouterClient(HttpTransport(UNREACHABLE_URL), "k", "tenant_acme_standup", "job-1", "{}")
-    context = ContextBuilder(KnowledgeRetrieval(router, time.monotonic), "Rayroom", False, time.time)
+    context = ContextBuilder(
+        KnowledgeRetrieval(router, time.monotonic), AgentManner(name="Rayroom", spoken=False), time.time
+    )
     notices = Notices(captions, None, time.monotonic)
     responder = Responder(context, RouterLlm(router, UNREACHABLE_URL), captions, notices, None, time.monotonic, {"ann"})
     running = asyncio.create_task(responder.run())

@@ -15,7 +15,8 @@ from room_agent.core.router_client import RoomLimits
 from room_agent.core.track_settings import TrackSettings, TrackSettingsClient
 from room_agent.video.events import FrameEvents
 from room_agent.video.frame_rate import ALL
-from room_agent.video.tracks import VideoTracks
+from room_agent.video.tracks import VideoTracks, watched_sources
+from routing.models import TenantAgent
 from tests.support.screens import Desktop
 from tests.unit.room_agent.offline import (
     LIMITS,
@@ -56,10 +57,11 @@ class TracksHarness:
         self.events.track_ended.append(self.ended.append)
         self.tracks = VideoTracks(self.room.as_room, router.client, self.counters, self.events, 2, self.settings)
         self.ann = self.room.add("ann", "Ann Lee")
+        self.agent = TenantAgent()
 
     def follow(self) -> int:
         """Handle a room event; return the number of sampled tracks."""
-        self.tracks.follow(RoomLimits.model_validate(LIMITS))
+        self.tracks.follow(RoomLimits.model_validate(LIMITS), watched_sources(self.agent))
         return self.counters.tracks_watched
 
     def show(self, publication: OfflinePublication) -> None:
@@ -102,6 +104,14 @@ async def test_a_camera_is_dropped_when_somebody_shares_a_screen(harness: Tracks
     assert harness.follow() == 1
     assert screen.subscribed and not camera.subscribed
     assert [event.track.sid for event in harness.ended] == ["TR_c"]
+
+
+async def test_a_source_that_the_tenant_leaves_out_is_never_subscribed(harness: TracksHarness) -> None:
+    harness.agent = TenantAgent(watches_cameras=False)
+    camera = harness.ann.publish(OfflinePublication("TR_c", source=CAMERA))
+    assert harness.follow() == 0 and not camera.subscribed
+    screen = harness.ann.publish(OfflinePublication("TR_s"))
+    assert harness.follow() == 1 and screen.subscribed
 
 
 async def test_audio_and_unknown_sources_are_ignored(harness: TracksHarness) -> None:
