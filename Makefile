@@ -8,7 +8,7 @@ RUN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check audit coverage fuzz soak overload matrix nodes chaos serve bench bench-frames bench-agents compat unit clean
+.PHONY: help demo test check audit coverage fuzz soak overload matrix nodes chaos packaging compose-check reference serve bench bench-frames bench-agents compat unit clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -38,6 +38,15 @@ nodes: $(STAMP) ## Run the tests on Ray clusters of several nodes
 
 chaos: $(STAMP) ## Kill every part of the bill 100 times on each of 3 seeds, and compare all books
 	@$(RUN)/python -m tests.chaos
+
+packaging: $(STAMP) ## Replay the Dockerfile, build and run the release, and check compose.yaml and manifests by their schemas
+	$(RUN)/pytest tests/packaging
+
+compose-check: $(STAMP) ## Check compose.yaml by the schema of the Compose specification
+	$(RUN)/pytest tests/unit/deploy/test_compose.py tests/packaging/test_compose.py
+
+reference: $(STAMP) ## Write docs/reference.md anew
+	@$(RUN)/rayroom reference > docs/reference.new && mv docs/reference.new docs/reference.md
 
 serve: $(STAMP) ## Serve serve_config.yaml with Ray's fast path
 	@$(RUN)/rayroom serve

@@ -18,8 +18,9 @@ from cluster.aggregator.client import AggregatorClient
 from cluster.aggregator.deployment import aggregator_settings
 from cluster.backend.factory import CachedDirectory, check_backend
 from cluster.backend.webhook import check_webhook
+from cluster.config.grace import cut_after_s, grace_s
 from cluster.config.keys import KeyFile, find_keys
-from cluster.config.serve_env import fast_path_missing
+from cluster.config.serve_env import HARD_STOP, fast_path_missing
 from cluster.config.settings import AppSettings, ScalingSettings, parse_settings
 from cluster.config.timeouts import check_timeouts
 from cluster.costs.storage.shard_files import refuse_other_shards
@@ -52,22 +53,21 @@ def build(args: dict[str, Any]) -> Application:
         aggregator_settings(settings.costs, settings.backend, environment=os.environ, now_s=time.time())
     )
     catalogue = settings.catalogue()
-    scaling = settings.scaling
 
     def model_args(service: Service) -> tuple[Any, ...]:
         vendors = _vendors_of(service, settings, catalogue)
         return vendors, settings.simulation, catalogue, aggregator.call_records()
 
     _log_configuration(settings)
-    router: Application = Router.options(**_options("router", scaling.router)).bind(  # type: ignore[attr-defined]
+    router: Application = Router.options(**_options("router", settings)).bind(  # type: ignore[attr-defined]
         _gateway_settings(settings),
         catalogue,
         KeyFile(key_file),
         aggregator,
         CachedDirectory(settings.backend),
-        Vision.options(**_options("vision", scaling.vision)).bind(*model_args("vision")),
-        Llm.options(**_options("llm", scaling.llm)).bind(*model_args("llm")),
-        Embeddings.options(**_options("embeddings", scaling.embeddings)).bind(*model_args("embeddings")),
+        Vision.options(**_options("vision", settings)).bind(*model_args("vision")),
+        Llm.options(**_options("llm", settings)).bind(*model_args("llm")),
+        Embeddings.options(**_options("embeddings", settings)).bind(*model_args("embeddings")),
     )
     return router
 
@@ -152,15 +152,16 @@ def autoscaling_config(deployment: Deployment, scaling: ScalingSettings) -> Auto
         )
 
 
-def _options(deployment: Deployment, scaling: ScalingSettings) -> dict[str, Any]:
+def _options(deployment: Deployment, settings: AppSettings) -> dict[str, Any]:
     """Return one deployment's Serve options."""
+    scaling: ScalingSettings = getattr(settings.scaling, deployment)
     return {
         "autoscaling_config": autoscaling_config(deployment, scaling),
         "max_ongoing_requests": scaling.max_ongoing_requests,
         "max_queued_requests": scaling.max_queued_requests,
         "ray_actor_options": {"num_cpus": scaling.num_cpus},
         "health_check_period_s": 5,
-        "graceful_shutdown_timeout_s": 10,
+        "graceful_shutdown_timeout_s": grace_s(deployment, settings),
     }
 
 
@@ -170,6 +171,9 @@ def _log_configuration(settings: AppSettings) -> None:
         log.warning("vendors simulated: their answers and their bill are not real", vendors=simulated)
     if settings.backend.url is None:
         log.warning("backend.url unset: SQLite replaces the backend", tenants=sorted(settings.backend.local_tenants))
+    cut_s = cut_after_s(settings, os.environ)
+    if cut_s is not None:
+        log.warning("answers cut by roll-outs: longer ones are allowed", variable=HARD_STOP, seconds=cut_s)
     missing = fast_path_missing(os.environ)
     if missing:
         log.warning(

@@ -33,6 +33,7 @@ from deployments.gateway.frame_prompt import frame_of_body, frame_of_jpeg
 from deployments.gateway.service import Gateway
 from deployments.openai_routes import add_chat, add_embeddings, add_models, add_responses
 from deployments.room_access import room_token, with_rate
+from routing import VERSION
 from routing.errors import NotAJpeg
 
 MAX_FRAME_BYTES = 2 * 1024 * 1024
@@ -41,7 +42,7 @@ MAX_FRAME_BYTES = 2 * 1024 * 1024
 def build_routes(gateway: Gateway, request_ids: bool = True) -> FastAPI:
     """Return the ASGI app that serves `gateway`; `request_ids` is ApiApp's."""
     app = ApiApp(
-        title="rayroom", version="0.1.0", request_ids=request_ids, uploads=Uploads(gateway.metrics.upload_refused)
+        title="rayroom", version=VERSION, request_ids=request_ids, uploads=Uploads(gateway.metrics.upload_refused)
     )
     schemas = SchemaCheck()
     # Ray looks up each request's route in this order, so the two most frequent ones come first.

@@ -51,7 +51,7 @@ def build_server(settings: AgentSettings) -> AgentServer:
         ws_url=settings.livekit_url,
         api_key=settings.livekit_api_key,
         api_secret=settings.livekit_api_secret,
-        host="127.0.0.1",
+        host=settings.http_host,
         port=settings.http_port,
         initialize_process_timeout=INITIALIZE_TIMEOUT_S,
         load_fnc=lambda server: admission.load(meter.measure(), len(server.active_jobs)),

@@ -8,12 +8,17 @@ from typing import Any
 import structlog
 from ray.exceptions import ActorDiedError
 
-from cluster.aggregator.actor import start_aggregator
+from cluster.aggregator.actor import find_aggregator, start_aggregator
 from cluster.aggregator.deployment import AggregatorSettings
 from routing.errors import CostsUnavailable, RayroomError
 
 REPLACED_AFTER_S = 0.2
 """The time that a replaced actor's name may take to become free."""
+SUCCESSOR_S = 5.0
+"""The time for which a handle whose actor ended looks for one of a newer deployment, before it starts one itself.
+
+An actor of the older settings would be refused, and would hold the name for seconds in which no request is billed.
+"""
 
 log = structlog.get_logger()
 
@@ -25,6 +30,8 @@ class AggregatorHandle:
         self._settings = settings
         self._shard = shard
         self._actor: Any = None
+        self._starts_from_s = 0.0
+        """The loop's time from which this handle may start the actor."""
         self._connecting = asyncio.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -42,8 +49,9 @@ class AggregatorHandle:
                 return await getattr(actor, method).remote(*values)
         except Exception as error:
             if isinstance(error, ActorDiedError):
-                # This handle is dead for good: the next call starts the actor again, or finds the one started since.
+                # It is dead for good: the next call finds the actor that was started since, or starts it again.
                 self._actor = None
+                self._starts_from_s = asyncio.get_running_loop().time() + SUCCESSOR_S
             if not isinstance(error, RayroomError):
                 # Ray's errors are many, and others come while its head restarts: each means that nothing was answered.
                 log.warning("aggregator call failed", method=method, error=type(error).__name__)
@@ -53,12 +61,21 @@ class AggregatorHandle:
     async def _connected(self) -> Any:
         async with self._connecting:
             while self._actor is None:
-                actor = await asyncio.to_thread(start_aggregator, self._settings, self._shard)
-                if await self._replace(actor):
+                actor = await self._find_or_start()
+                if actor is None or await self._replace(actor):
                     await asyncio.sleep(REPLACED_AFTER_S)
                 else:
                     self._actor = actor
         return self._actor
+
+    async def _find_or_start(self) -> Any:
+        """Return the running actor; start it if this handle may, else return None where there is none."""
+        if asyncio.get_running_loop().time() >= self._starts_from_s:
+            return await asyncio.to_thread(start_aggregator, self._settings, self._shard)
+        try:
+            return await asyncio.to_thread(find_aggregator, self._shard)
+        except ValueError:
+            return None
 
     async def _replace(self, actor: Any) -> bool:
         """End an actor of an older deployment in order; return False for one that may go on."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import signal
 import sys
+from typing import Annotated
 
 import typer
 
 from cluster.check.terminal import labelled
 from cluster.cli import bill, laboratory, product
 from cluster.cli.requirements import missing_extra
+from routing import VERSION
 from routing.errors import RayroomError
 from routing.process import configure_logs
 
@@ -17,11 +19,26 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="AI participants for LiveKit rooms, served by Ray.",
 )
 config_app = typer.Typer(no_args_is_help=True, help="Look at a configuration before it runs.")
 app.add_typer(config_app, name="config")
 app.add_typer(bill.app, name="bill")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"rayroom {VERSION}")
+        raise typer.Exit()
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """AI participants for LiveKit rooms, served by Ray."""
+
 
 app.command()(product.serve)
 app.command()(product.dispatch)
@@ -33,6 +50,7 @@ app.command()(laboratory.load)
 app.command("route-eval")(product.route_eval)
 app.command("frame-eval")(product.frame_eval)
 app.command()(product.models)
+app.command()(product.reference)
 app.command()(product.parked)
 app.command()(product.restore)
 app.command()(product.reconcile)

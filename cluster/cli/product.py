@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -13,24 +12,28 @@ import typer
 from rich.console import Console
 
 from cluster.check.terminal import keyless, labelled
-from routing.errors import BadInput, ConfigurationError
+from routing.errors import BadInput
 
 CONFIG = "serve_config.yaml"
 errors = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
 def serve(config: Annotated[Path, typer.Argument(help="The Serve configuration.")] = Path(CONFIG)) -> None:
-    """Check the configuration, then run it on Ray with Serve's fast path."""
-    from cluster.config.serve_env import FAST_PATH, LIGHT_DEFAULTS, own_haproxy, protected_ray
+    """Check the configuration, then run it on Ray with Serve's fast path until SIGTERM or SIGINT.
+
+    Answers in flight are finished first; a second signal ends the command at once. The exit status is 2 for an app
+    that cannot be served, with the reason.
+    """
+    from cluster.config.serve_env import FAST_PATH, SERVE_DEFAULTS, own_haproxy, protected_ray
+
+    # Ray and Serve read these at import, and all processes of Ray inherit them.
+    os.environ.update(protected_ray(os.environ, Path.home()) | SERVE_DEFAULTS | own_haproxy() | os.environ | FAST_PATH)
     from cluster.config.validate import check_file
 
-    check_file(config)
-    # Serve reads these at import, so they must be in the environment that all of Ray inherits.
-    os.environ.update(protected_ray(os.environ, Path.home()) | LIGHT_DEFAULTS | own_haproxy() | os.environ | FAST_PATH)
-    command = shutil.which("serve", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
-    if command is None:
-        raise ConfigurationError("The `serve` command of ray[serve] is not on the PATH: pip install 'ray[serve]'.")
-    os.execv(command, [command, "run", str(config)])
+    settings = check_file(config)
+    from cluster.serve.command import run_app
+
+    run_app(config, settings.with_root(Path.cwd()))
 
 
 def dispatch() -> None:
@@ -135,6 +138,13 @@ def models(
     # A pipe has no width, and rich would fold names, which then cannot be searched for.
     console = Console() if sys.stdout.isatty() else Console(width=140)
     show(catalogue, dt.datetime.now(dt.UTC).date(), console, as_json)
+
+
+def reference(context: typer.Context) -> None:
+    """Print docs/reference.md: every command, setting, environment variable and route."""
+    from cluster.cli.reference.page import reference as page
+
+    print(page(context.find_root().command), end="")
 
 
 def parked(

@@ -20,13 +20,21 @@ LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 FAST_PATH = {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
 """Serve reads them at import, on every node. docs/measurements.md has the gain."""
 
-LIGHT_DEFAULTS = {
+DEREGISTRATION_S = 5
+"""The time for which a stopping router still accepts requests, until every HAProxy has removed it."""
+HARD_STOP = "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S"
+HARD_STOP_S = 240
+"""The time that a replaced HAProxy has for its open requests: more than the longest answer of the shipped settings."""
+
+SERVE_DEFAULTS = {
     # With Ray's own intervals of 0.1 s an idle cluster uses a twentieth of a core and more. The autoscaler works over
     # seconds, and decides the same up to 0.4 s later.
     "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
     "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "1000",
+    "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(DEREGISTRATION_S),
+    HARD_STOP: str(HARD_STOP_S),
 }
-"""Settings with which Serve does less beside the requests. Values in the environment take precedence."""
+"""Serve's settings for this app. Values in the environment take precedence."""
 
 
 def own_haproxy() -> dict[str, str]:
@@ -71,7 +79,8 @@ def protected_ray(environment: Mapping[str, str], home: Path) -> dict[str, str]:
     The token is in Ray's own default place, where its commands find it too; it is generated there once. Values of
     `environment` take precedence: a cluster of several machines is started with `ray start`, before its application.
     """
-    variables = {"RAY_AUTH_MODE": "token", LOOPBACK: "0"}
+    # A Ray that runs already, at RAY_ADDRESS, has its own address.
+    variables = {"RAY_AUTH_MODE": "token"} | ({} if environment.get("RAY_ADDRESS") else {LOOPBACK: "0"})
     if environment.get("RAY_AUTH_MODE", "token") != "token":
         log.warning("Ray's token authentication disabled: anybody who reaches its ports runs code with all keys")
     elif not environment.get("RAY_AUTH_TOKEN"):

@@ -93,7 +93,10 @@ class AgentSettings(BaseSettings):
 
     With `CLOSE_TIMEOUT_S` it fits into the 30 s that Kubernetes gives a pod.
     """
+    http_host: Annotated[str, Field(validation_alias="RAYROOM_AGENT_HTTP_HOST", min_length=1)] = "127.0.0.1"
+    """The address of the worker's health page, `/`; in a container 0.0.0.0."""
     http_port: Annotated[int, Field(validation_alias="RAYROOM_AGENT_HTTP_PORT", ge=0, le=65_535)] = 0
+    """The port of the health page; 0 for any free one."""
 
     voice: Annotated[Literal["on", "off"], Field(validation_alias="RAYROOM_VOICE")] = "off"
     """With `off` the agent neither listens nor speaks; it still answers chat messages."""

@@ -51,6 +51,7 @@ def connected(monkeypatch: pytest.MonkeyPatch, *actors: Actor | Exception) -> tu
         return actor
 
     monkeypatch.setattr(handle_module, "start_aggregator", start)
+    monkeypatch.setattr(handle_module, "SUCCESSOR_S", 0.0)
     monkeypatch.setattr(handle_module, "REPLACED_AFTER_S", 0.0)
     return AggregatorHandle(SETTINGS), found
 
@@ -88,3 +89,23 @@ async def test_an_older_deployments_aggregator_is_retired_before_the_first_call(
     assert await handle.call("totals", "acme") == 2
     assert found == [old, dying, new]
     assert old.retire.calls == [(SETTINGS.deployment,)]
+
+
+async def test_a_handle_whose_actor_ended_waits_for_the_one_of_a_newer_deployment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    handle, started = connected(monkeypatch, Actor(totals=ActorDiedError()))
+    monkeypatch.setattr(handle_module, "SUCCESSOR_S", 60.0)
+    lookups: list[Actor | ValueError] = [ValueError("no such name"), Actor(serves=ActorDiedError()), Actor(totals=7)]
+
+    def find(shard: int) -> Any:
+        found = lookups.pop(0)
+        if isinstance(found, ValueError):
+            raise found
+        return found
+
+    monkeypatch.setattr(handle_module, "find_aggregator", find)
+    with pytest.raises(CostsUnavailable):
+        await handle.call("totals", "acme")
+    assert await handle.call("totals", "acme") == 7
+    assert len(started) == 1 and not lookups

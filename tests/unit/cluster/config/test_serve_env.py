@@ -13,6 +13,7 @@ from cluster.config.serve_env import LOOPBACK, protected_ray
 
 def test_rays_authentication_is_on_with_a_token_that_only_its_owner_can_read(tmp_path: Path) -> None:
     assert protected_ray({}, tmp_path) == {"RAY_AUTH_MODE": "token", LOOPBACK: "0"}
+    assert protected_ray({"RAY_ADDRESS": "10.0.0.1:6379"}, tmp_path) == {"RAY_AUTH_MODE": "token"}
     token = tmp_path / ".ray" / "auth_token"
     assert stat.S_IMODE(token.stat().st_mode) == 0o600 and len(token.read_text()) == 64
     before = token.read_text()

@@ -1,0 +1,1 @@
+"""Write docs/reference.md: every command, setting, environment variable and route."""

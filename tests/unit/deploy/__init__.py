@@ -1,0 +1,1 @@
+"""Checks of the files that deploy the system: images, compose, manifests, release."""
