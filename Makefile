@@ -8,7 +8,7 @@ RUN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check coverage matrix nodes chaos packaging compose-check reference serve bench bench-frames bench-agents compat unit clean
+.PHONY: help demo test check audit coverage fuzz soak overload matrix nodes chaos packaging compose-check reference serve bench bench-frames bench-agents compat unit clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -62,6 +62,19 @@ bench-agents: $(STAMP) ## Measure a room's processor time and memory beside a pl
 
 compat: $(STAMP) ## Run other people's clients and suites against the app and the emulator
 	@$(RUN)/python -m tests.compat
+
+fuzz: $(STAMP) ## Send broken input to every parser and route; FUZZ_SECONDS (60) a parser
+	@$(RUN)/python -m tests.fuzz
+
+audit: $(STAMP) ## Scan the files for secrets, and ask the OSV database about every dependency
+	$(RUN)/pytest -q tests/unit/test_secrets.py
+	$(RUN)/uv audit --frozen
+
+soak: $(STAMP) ## Run 200 rooms with faults for 30 minutes; no process may grow. SOAK="--minutes 1 --rooms 20" is the short form
+	@$(RUN)/python -m tests.soak $(SOAK)
+
+overload: $(STAMP) ## Send three times the capacity of a router replica, and judge what becomes of it
+	@$(RUN)/python -m tests.soak.overload
 
 clean: ## Remove everything that was installed or left by runs
 	rm -rf $(VENV) .tools .demo .rayroom examples/*/node_modules tests/support/*/node_modules tests/compat/compatcanary/node_modules tests/compat/clients/node/node_modules

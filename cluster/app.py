@@ -19,9 +19,10 @@ from cluster.aggregator.deployment import aggregator_settings
 from cluster.backend.factory import CachedDirectory, check_backend
 from cluster.backend.webhook import check_webhook
 from cluster.config.grace import cut_after_s, grace_s
-from cluster.config.keys import find_keys
+from cluster.config.keys import KeyFile, find_keys
 from cluster.config.serve_env import HARD_STOP, fast_path_missing
 from cluster.config.settings import AppSettings, ScalingSettings, parse_settings
+from cluster.config.timeouts import check_timeouts
 from cluster.costs.storage.shard_files import refuse_other_shards
 from cluster.rooms.forecast import Deployment
 from deployments.common.settings import VendorSettings
@@ -47,7 +48,9 @@ def build(args: dict[str, Any]) -> Application:
     trace_share(os.environ)
     settings = parse_settings(args).with_root(Path.cwd())
     check(settings)
-    keys = find_keys(os.environ, Path(settings.keys.file))
+    key_file = Path(settings.keys.file)
+    # Read here for its errors alone: each replica reads its own, and none stands in Serve's checkpoint.
+    find_keys(os.environ, key_file)
     aggregator = AggregatorClient(
         aggregator_settings(settings.costs, settings.backend, environment=os.environ, now_s=time.time())
     )
@@ -61,7 +64,7 @@ def build(args: dict[str, Any]) -> Application:
     router: Application = Router.options(**_options("router", settings)).bind(  # type: ignore[attr-defined]
         _gateway_settings(settings),
         catalogue,
-        keys,
+        KeyFile(key_file),
         aggregator,
         CachedDirectory(settings.backend),
         Vision.options(**_options("vision", settings)).bind(*model_args("vision")),
@@ -72,7 +75,8 @@ def build(args: dict[str, Any]) -> Application:
 
 
 def check(settings: AppSettings) -> None:
-    """Check the settings across keys: models, prices, vendors, backend, shards; raises ConfigurationError."""
+    """Check the settings across keys: timeouts, models, vendors, backend, shards; raises ConfigurationError."""
+    check_timeouts(settings)
     for warning in check_models(settings):
         log.warning("model retires soon", detail=warning)
     for name, vendor_settings in settings.vendors.items():
@@ -126,6 +130,9 @@ def _gateway_settings(settings: AppSettings) -> GatewaySettings:
         fairness=settings.fairness,
         knowledge=settings.knowledge,
         simple_tier_from=settings.costs.simple_tier_from,
+        scaled_to_zero=frozenset(
+            name for name in ("vision", "llm", "embeddings") if getattr(settings.scaling, name).min_replicas == 0
+        ),
         first_token_p99_s=published_p99_s(settings.catalogue().models),
     )
 

@@ -11,7 +11,6 @@ from fastapi.responses import JSONResponse
 from pydantic import Field, ValidationError
 
 from deployments.api.app import ApiApp, BoundedRequest
-from deployments.api.auth import check_key
 from deployments.api.body import Body, bad_input
 from deployments.api.openapi.document import ADMIN, operation, query_parameters
 from deployments.api.openapi.room_responses import BillPageBody
@@ -51,7 +50,7 @@ def add_bill(app: ApiApp, gateway: Gateway) -> None:
         Each cost counts where and when it was booked, and a correction likewise. Costs that were booked as estimates
         and corrections are shown apart; both are part of `cost_nanousd`.
         """
-        check_key(request.headers.get("authorization"), gateway.keys.admin, "admin")
+        gateway.authentication.admin(request.headers.get("authorization"))
         wanted = _parse(request.query_params.multi_items())
         page = await gateway.rooms.bill(wanted)
         return JSONResponse(

@@ -19,52 +19,73 @@ from routing.retry import Deadline
 # A replica ends its attempt itself; the handle waits this much longer before it counts the replica as stuck.
 GRACE_S = 1.0
 READY_TIMEOUT_S = 1.0
+SEEN_S = 10.0
+"""An answer, or an error that a replica raised, proves it for so long: a busy one need not answer this check too."""
+
+RAISED_BY_REPLICA = (RayTaskError, RayroomError)
 
 
 class ModelHandle:
     """A deployment as plain async calls: every error that is raised here is a RayroomError."""
 
-    def __init__(self, handle: DeploymentHandle[Any]) -> None:
+    def __init__(self, handle: DeploymentHandle[Any], clock: Callable[[], float] = time.monotonic) -> None:
         # Made once: Serve makes a new handle each time a method is named. Both sides have the modules of all that is
         # sent, so plain pickle carries it, in a third of cloudpickle's time.
         plain = handle.options(request_serialization="pickle", response_serialization="pickle")
         self._answer = plain.options(method_name="answer")
         self._embed = plain.options(method_name="embed")
+        self._ready = plain.options(method_name="ready")
         self._stream = plain.options(method_name="stream", stream=True)
+        self._clock = clock
+        self.answered_at_s: float | None = None
+        """When a replica last answered, by the handle's clock."""
 
     async def answer(self, request: ModelRequest) -> Answer:
-        answer: Answer = await within(self._answer.remote(request), request.timeout_s + GRACE_S)
+        answer: Answer = await within(self._answer.remote(request), request.timeout_s + GRACE_S, self._answered)
         return answer
 
     async def embed(self, request: EmbedRequest) -> EmbeddingResult:
-        embeddings: EmbeddingResult = await within(self._embed.remote(request), request.timeout_s + GRACE_S)
+        timeout_s = request.timeout_s + GRACE_S
+        embeddings: EmbeddingResult = await within(self._embed.remote(request), timeout_s, self._answered)
         return embeddings
 
     def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
-        return stream_within(self._stream.remote(request), request.timeout_s + GRACE_S)
+        return stream_within(self._stream.remote(request), request.timeout_s + GRACE_S, answered=self._answered)
+
+    async def ready(self) -> None:
+        """Return once a replica has answered, which may be a while ago; raises ProviderError."""
+        if self.answered_at_s is None or self._clock() - self.answered_at_s >= SEEN_S:
+            await within(self._ready.remote(), READY_TIMEOUT_S, self._answered)
+
+    def _answered(self) -> None:
+        self.answered_at_s = self._clock()
 
 
-class StartupCheck:
-    """The deployments that have not answered a first time since the start.
+class ReplicaCheck:
+    """Whether each deployment has a replica that answers.
 
-    One that did is not called again: a replica that is lost later, or scaled to zero, is no failed start.
+    A deployment that scales to zero is called until it has answered once: later it may have no replica until a request
+    comes, which is no fault.
     """
 
-    def __init__(self, handles: Mapping[str, DeploymentHandle[Any]]) -> None:
-        self._waiting = dict(handles)
+    def __init__(self, handles: Mapping[str, ModelHandle], scaled_to_zero: frozenset[str] = frozenset()) -> None:
+        self._handles = dict(handles)
+        self._scaled_to_zero = scaled_to_zero
 
     async def __call__(self) -> None:
-        """Return once each deployment has answered; raises Overloaded."""
-        for name, handle in list(self._waiting.items()):
+        """Return if each deployment answers; raises Overloaded."""
+        # One after the other: the first that is missing decides.
+        for name, handle in self._handles.items():
+            if name in self._scaled_to_zero and handle.answered_at_s is not None:
+                continue
             try:
-                await within(handle.ready.remote(), READY_TIMEOUT_S)
+                await handle.ready()
             except ProviderError:
-                raise Overloaded(f"The {name} deployment has no replica yet.", retry_after_s=1.0) from None
-            self._waiting.pop(name, None)
+                raise Overloaded(f"The {name} deployment has no replica that answers.", retry_after_s=1.0) from None
 
 
-async def within(response: Any, timeout_s: float) -> Any:
-    """Await a handle's response for at most `timeout_s`.
+async def within(response: Any, timeout_s: float, answered: Callable[[], None] = lambda: None) -> Any:
+    """Await a handle's response for at most `timeout_s`; `answered` is called when a replica gave it, or an error.
 
     Every early end of the wait also cancels the call: `asyncio.timeout` alone would leave the replica running, and
     spending. Raises RayroomError.
@@ -72,7 +93,7 @@ async def within(response: Any, timeout_s: float) -> Any:
     try:
         async with asyncio.timeout(timeout_s):
             with _serve_cancellation_as_asyncio():
-                return await response
+                result = await response
     except TimeoutError:
         response.cancel()
         raise ProviderTimeout("The replica did not answer in time.") from None
@@ -80,18 +101,27 @@ async def within(response: Any, timeout_s: float) -> Any:
         response.cancel()
         raise
     except Exception as error:
+        if isinstance(error, RAISED_BY_REPLICA):
+            answered()
         raise as_rayroom_error(error) from None
+    answered()
+    return result
 
 
 async def stream_within(
-    responses: Any, timeout_s: float, clock: Callable[[], float] = time.monotonic
+    responses: Any,
+    timeout_s: float,
+    clock: Callable[[], float] = time.monotonic,
+    answered: Callable[[], None] = lambda: None,
 ) -> AsyncGenerator[Delta, None]:
     """Yield a handle's stream, all of it within `timeout_s`; cancels the replica when the reader stops early.
+
+    `answered` is called with the first piece, or with the error that the replica raised.
 
     Each piece may be requested by another task, so no timer is open while one is yielded.
     """
     deadline = Deadline.after(timeout_s, clock())
-    ended = False
+    ended = begun = False
     try:
         while True:
             try:
@@ -105,7 +135,12 @@ async def stream_within(
                 raise ProviderTimeout("The replica did not answer in time.") from None
             except Exception as error:
                 ended = True
+                if isinstance(error, RAISED_BY_REPLICA):
+                    answered()
                 raise as_rayroom_error(error) from None
+            if not begun:
+                begun = True
+                answered()
             yield delta
     finally:
         if not ended:

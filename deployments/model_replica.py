@@ -105,6 +105,10 @@ class ModelReplica:
             describe_usage(span, embeddings.usage)
         return embeddings
 
+    def check_health(self) -> None:
+        """Raise Overloaded if the thread that converts images is stuck: only a new replica has another one."""
+        self._images.check()
+
     async def aclose(self) -> None:
         self._images.close()
         for provider in self._providers.values():

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from deployments.api.access.room_tokens import RoomToken
 from deployments.api.app import BoundedRequest
-from deployments.api.auth import RoomToken
 from deployments.api.response_headers import rate_headers
 from deployments.gateway.metering import AdmittedRequest
 from deployments.gateway.service import Gateway
@@ -18,4 +18,4 @@ def with_rate(request: BoundedRequest, admitted: AdmittedRequest) -> AdmittedReq
 def room_token(request: BoundedRequest, gateway: Gateway, room: str | None = None) -> RoomToken:
     """Return the verified room token; raises Unauthorized, or Forbidden where the request names another room."""
     named = room or request.headers.get("x-rayroom-room")
-    return gateway.tokens.read(request.headers.get("authorization"), named)
+    return gateway.authentication.room(request.headers.get("authorization"), named)

@@ -9,11 +9,11 @@ from fastapi import FastAPI
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
-from deployments.api.auth import Keys
+from deployments.api.access.keys import KeySource
 from deployments.gateway.metrics import ServeMetrics, router_instruments
 from deployments.gateway.models import ClusterClient, GatewaySettings, ModelHandles
 from deployments.gateway.service import Gateway
-from deployments.handles import ModelHandle, StartupCheck
+from deployments.handles import ModelHandle, ReplicaCheck
 from deployments.routes import build_routes
 from routing.catalogue import Catalogue
 from routing.models import Directory
@@ -30,7 +30,7 @@ class Router:
         self,
         settings: GatewaySettings,
         catalogue: Catalogue,
-        keys: Keys,
+        keys: KeySource,
         cluster: ClusterClient,
         directory: Directory,
         vision: DeploymentHandle[Any],
@@ -38,12 +38,10 @@ class Router:
         embeddings: DeploymentHandle[Any],
     ) -> None:
         configure_logs()
-        handles = ModelHandles(
-            vision=ModelHandle(vision),
-            llm=ModelHandle(llm),
-            embeddings=ModelHandle(embeddings),
-            started=StartupCheck({"vision": vision, "llm": llm, "embeddings": embeddings}),
-        )
+        # Read now, so that a replica without keys never starts.
+        keys.current()
+        leaves = {"vision": ModelHandle(vision), "llm": ModelHandle(llm), "embeddings": ModelHandle(embeddings)}
+        handles = ModelHandles(**leaves, replicas=ReplicaCheck(leaves, settings.scaled_to_zero))
         instruments = router_instruments(settings, catalogue)
         instruments.repeat_gauges()
         metrics = ServeMetrics(instruments)
@@ -54,6 +52,10 @@ class Router:
     def __serve_build_asgi_app__(self) -> FastAPI:
         # Ray Serve adds an id to each response, and a client would receive two.
         return build_routes(self._gateway, request_ids=False)
+
+    async def check_health(self) -> None:
+        """Raise if this replica could serve no request; Serve replaces it then. It is called on the event loop."""
+        self._gateway.check_health()
 
     async def __del__(self) -> None:
         # Ray Serve awaits this when it stops the replica.

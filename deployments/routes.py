@@ -7,8 +7,8 @@ from dataclasses import asdict
 from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse
 
+from deployments.api.access.room_tokens import sign
 from deployments.api.app import ApiApp, BoundedRequest
-from deployments.api.auth import check_key, sign
 from deployments.api.body import read_body
 from deployments.api.embedding_schemas import KnowledgeSearch
 from deployments.api.frame_schemas import FrameBody, parse_frame_headers
@@ -103,7 +103,7 @@ def _add_health(app: ApiApp, gateway: Gateway) -> None:
 
     @app.endpoint("GET", "/readyz", openapi_extra=operation(HealthStatus, (500, 503)))
     async def readyz(request: BoundedRequest) -> Response:
-        """Report that every shard of the cost journal answers too, and that each model deployment has had a replica."""
+        """Report that a request could be answered and billed: by a model replica, and on each cost journal's disk."""
         await gateway.ready()
         return JSONResponse({"status": "ready"})
 
@@ -116,8 +116,8 @@ def _add_rooms(app: ApiApp, gateway: Gateway) -> None:
     @app.endpoint("POST", "/v1/rooms", openapi_extra=opening)
     async def open_room(request: BoundedRequest) -> Response:
         """Open a room for its agent, by an agent key; return its tenant, its limits and a room token."""
-        check_key(request.headers.get("authorization"), gateway.keys.agent, "agent")
-        opened = await gateway.rooms.open(await read_body(OpenRoom, await request.read("agent")))
+        grant = gateway.authentication.agent(request.headers.get("authorization"))
+        opened = await gateway.rooms.open(await read_body(OpenRoom, await request.read("agent")), grant)
         token, tenant, limits = opened.token, opened.tenant, gateway.settings.rooms
         return JSONResponse(
             {
@@ -192,6 +192,6 @@ def _add_usage(app: ApiApp, gateway: Gateway) -> None:
     @app.endpoint("GET", "/v1/tenants/{tenant_id}/usage", openapi_extra=described)
     async def usage(request: BoundedRequest, tenant_id: str) -> Response:
         """Return a tenant's live totals and open rooms; needs an admin key."""
-        check_key(request.headers.get("authorization"), gateway.keys.admin, "admin")
+        gateway.authentication.admin(request.headers.get("authorization"))
         totals, rooms = await gateway.rooms.usage(tenant_id)
         return JSONResponse(asdict(totals) | {"rooms": [asdict(room) for room in rooms]})

@@ -13,6 +13,7 @@ RayroomError
 │   │   └── RetiredModel     the vendor has ended it; names its successor  410
 │   └── RoomNameInvalid      outside tenant_{tenant_id}_{meeting_id}       400
 ├── Unauthorized             no key or token, or a bad one                 401
+│   ├── ExpiredToken         the token's time is over                      401
 │   └── RoomClosed           the token's room was closed                   401
 ├── Forbidden                a good token, for something else              403
 │   └── TenantSuspended      this tenant is inactive in the backend        403
@@ -161,6 +162,10 @@ class Unauthorized(RayroomError):
     status = 401
     code = "invalid_api_key"
     type = "authentication_error"
+
+
+class ExpiredToken(Unauthorized):
+    """The room token has expired; open the room again."""
 
 
 class RoomClosed(Unauthorized):

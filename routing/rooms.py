@@ -44,7 +44,7 @@ def check_metadata(name: RoomName, metadata: str) -> dict[str, Any]:
     `metadata` is JSON `{"tenant_id": ..., "meeting_id": ..., "agent": {...}}`; all but the tenant may be left out.
     Raises BadInput or Forbidden.
     """
-    fields = _metadata_object(metadata)
+    fields = metadata_object(metadata)
     if fields.get("tenant_id") != name.tenant_id:
         raise Forbidden("The metadata's tenant_id is not the tenant of the room's name.", "metadata.tenant_id")
     if fields.get("meeting_id", name.meeting_id) != name.meeting_id:
@@ -52,7 +52,8 @@ def check_metadata(name: RoomName, metadata: str) -> dict[str, Any]:
     return fields
 
 
-def _metadata_object(metadata: str) -> dict[str, Any]:
+def metadata_object(metadata: str) -> dict[str, Any]:
+    """Return a job's metadata; raises BadInput for any other text than a JSON object."""
     try:
         fields = json.loads(metadata)
     except (ValueError, RecursionError):

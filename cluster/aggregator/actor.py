@@ -161,6 +161,10 @@ class Aggregator:
         """Book a signed correction, such as a refund; return False for an unknown event and for a repeated one."""
         return await self._commit_log.correct(correction)
 
+    async def ready(self) -> None:
+        """Return if the journal's disk takes a commit; raises CostsUnavailable."""
+        await self._commit_log.check_writable()
+
     async def totals(self, tenant_id: str) -> TenantTotals:
         return await self._commit_log.totals(tenant_id)
 
@@ -193,7 +197,8 @@ class Aggregator:
         counts = await self._commit_log.run_on_journal_thread(self._journal.sending.counts)
         alerts = {"unsent_alerts": await self._alerts.unsent(), "given_up_alerts": self._alerts.given_up}
         failures = {"seal_failures": self._sealer.failures, "archive_failures": self._archiver.failures}
-        return {**await self._commit_log.metrics(), **asdict(counts), **alerts, **failures}
+        rooms = {"rooms_left_out": self._rooms.left_out}
+        return {**await self._commit_log.metrics(), **asdict(counts), **alerts, **failures, **rooms}
 
     async def _show_metrics(self) -> None:
         costs, rooms, top = CostMetrics(self._shard), RoomMetrics(self._shard), TopTenants()

@@ -51,8 +51,7 @@ class AggregatorClient:
         )
 
     async def ready(self) -> None:
-        # Totals are refused while the disk takes no commit; those of no tenant are empty.
-        await asyncio.gather(*(shard.actor.call("totals", "-") for shard in self._shards))
+        await asyncio.gather(*(shard.actor.call("ready") for shard in self._shards))
 
     async def reserve(self, intent: Intent) -> Spending:
         return await self._shard(intent.tenant_id).outbox.reserve(intent)

@@ -48,6 +48,8 @@ log = structlog.get_logger()
 
 SECRET_BYTES = 32
 MAX_ID_CHARS = 64
+MAX_CONNECTIONS = 4_096
+"""A router and a model replica have one each. Beyond it a peer goes by actor calls."""
 HANDSHAKE_TIMEOUT_S = 5.0
 REPLY_TIMEOUT_S = 5.0
 """A client that does not read its reply for this long is disconnected."""
@@ -112,6 +114,9 @@ class TransportServer:
         if not understands(version):
             log.warning("cost connection refused", error="wire version", wire_version=(version or "")[:9])
             return web.Response(status=426)
+        if len(self._connections) >= MAX_CONNECTIONS:
+            log.warning("cost connection refused", error="too many connections")
+            return web.Response(status=503)
         connection = web.WebSocketResponse(timeout=CLOSE_TIMEOUT_S, compress=False, max_msg_size=MAX_MESSAGE_BYTES)
         await connection.prepare(request)
         detect_dead_peer(connection.get_extra_info("socket"))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import httpx
 
+from cluster.backend.clock_check import ClockCheck
 from cluster.backend.cost_answers import TOO_LARGE, raise_too_large, row_answer
 from cluster.backend.knowledge import SearchInput, fits_url, own_passages, search_input, shortened, url_encoded
 from cluster.backend.serialization import cost_event, to_tenant
@@ -43,6 +45,7 @@ class TrpcBackend:
         self._timeout_s = timeout_s
         self._http: httpx.AsyncClient | None = None
         self._post_queries = True
+        self._clock = ClockCheck(time.time)
 
     async def tenant(self, tenant_id: str) -> Tenant:
         try:
@@ -114,6 +117,7 @@ class TrpcBackend:
             # httpx applies its timeout to each read: only this bounds the whole call.
             async with asyncio.timeout(self._timeout_s):
                 async with self._client().stream(method, f"{self._base_url}/{path}", **request) as response:
+                    self._clock.compare(response.headers.get("date"))
                     return response, await read(response)
         except (httpx.HTTPError, TimeoutError) as error:
             raise BackendUnavailable(f"The backend did not answer: {type(error).__name__}.") from None

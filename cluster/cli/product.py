@@ -24,10 +24,10 @@ def serve(config: Annotated[Path, typer.Argument(help="The Serve configuration."
     Answers in flight are finished first; a second signal ends the command at once. The exit status is 2 for an app
     that cannot be served, with the reason.
     """
-    from cluster.config.serve_env import FAST_PATH, SERVE_DEFAULTS, own_haproxy
+    from cluster.config.serve_env import FAST_PATH, SERVE_DEFAULTS, own_haproxy, protected_ray
 
     # Ray and Serve read these at import, and all processes of Ray inherit them.
-    os.environ.update({"RAY_AUTH_MODE": "disabled"} | SERVE_DEFAULTS | own_haproxy() | os.environ | FAST_PATH)
+    os.environ.update(protected_ray(os.environ, Path.home()) | SERVE_DEFAULTS | own_haproxy() | os.environ | FAST_PATH)
     from cluster.config.validate import check_file
 
     settings = check_file(config)

@@ -23,6 +23,14 @@ class DispatchSettings(BaseSettings):
     host: Annotated[str, Field(validation_alias="RAYROOM_DISPATCH_HOST", min_length=1)] = "127.0.0.1"
     """The address for webhooks, heartbeats, metrics and health; in a container 0.0.0.0."""
     port: Annotated[int, Field(validation_alias="RAYROOM_DISPATCH_PORT", ge=0, le=65_535)] = 8010
+    dispatch_secrets: Annotated[
+        str, Field(validation_alias="RAYROOM_DISPATCH_SECRET", pattern=r"^(\S{32,})?$", repr=False)
+    ] = ""
+    """The first of these secrets, separated by commas, signs the metadata of each dispatch."""
+
+    @property
+    def dispatch_secret(self) -> str:
+        return self.dispatch_secrets.split(",")[0].strip()
 
 
 def load_dispatch_settings() -> DispatchSettings:

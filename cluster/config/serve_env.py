@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import structlog
+
+from cluster.config.keys import refuse_readable_by_others
+from routing.errors import ConfigurationError
+
+log = structlog.get_logger()
+
+LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+"""With 0, Ray's only switch for it, a node's address is 127.0.0.1, and its processes listen on no other interface."""
 FAST_PATH = {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
 """Serve reads them at import, on every node. docs/measurements.md has the gain."""
 
@@ -60,3 +71,34 @@ def isolated_ray(directory: Path, ports: Mapping[str, int]) -> dict[str, str]:
         "RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT": str(ports["ingress_grpc"]),
         "RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT": str(ports["ingress_grpc"] + 199),
     }
+
+
+def protected_ray(environment: Mapping[str, str], home: Path) -> dict[str, str]:
+    """Return the variables for a Ray of one machine: its token authentication on, its ports on loopback.
+
+    The token is in Ray's own default place, where its commands find it too; it is generated there once. Values of
+    `environment` take precedence: a cluster of several machines is started with `ray start`, before its application.
+    """
+    # A Ray that runs already, at RAY_ADDRESS, has its own address.
+    variables = {"RAY_AUTH_MODE": "token"} | ({} if environment.get("RAY_ADDRESS") else {LOOPBACK: "0"})
+    if environment.get("RAY_AUTH_MODE", "token") != "token":
+        log.warning("Ray's token authentication disabled: anybody who reaches its ports runs code with all keys")
+    elif not environment.get("RAY_AUTH_TOKEN"):
+        ensure_token(Path(environment.get("RAY_AUTH_TOKEN_PATH") or home / ".ray" / "auth_token"))
+    return {name: value for name, value in variables.items() if not environment.get(name)}
+
+
+def ensure_token(path: Path) -> None:
+    """Write a token of Ray that only its owner can read, unless there is one; warn of one that others can read.
+
+    It is no error: Ray itself writes its token with the modes of the user's umask.
+    """
+    try:
+        refuse_readable_by_others(path)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        token = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(token, "w") as file:
+            file.write(secrets.token_hex(32))
+    except ConfigurationError as error:
+        log.warning("Ray's token is no secret", reason=error.message)

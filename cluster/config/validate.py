@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from cluster.config.settings import IMPORT_PATH, AppSettings, explain, parse_settings
+from cluster.config.timeouts import check_timeouts
 from routing.errors import ConfigurationError
 
 MAX_PORT = 65_535
@@ -37,7 +38,9 @@ def check_file(file: Path) -> AppSettings:
         )
     if problems:
         raise ConfigurationError("\n".join([f"{file}:", *problems]), "applications")
-    return parse_settings(rayroom_apps[0].get("args") or {})
+    settings = parse_settings(rayroom_apps[0].get("args") or {})
+    check_timeouts(settings)
+    return settings
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -5,6 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import structlog
+
+MOST_BEHIND_S = 60.0
+
+log = structlog.get_logger()
+
 
 class BookingClock:
     """Return UNIX seconds: the wall clock's at the start, advanced by the monotonic clock from then on.
@@ -23,6 +29,10 @@ class BookingClock:
         self._wall_s = wall()
         self._monotonic = monotonic
         self._started_s = monotonic()
+        behind_s = not_before_s - self._wall_s
+        if behind_s > MOST_BEHIND_S:
+            # The journal's last cost was booked by a fast clock, or this one is slow.
+            log.error("clock behind the journal", behind_s=round(behind_s), remedy="synchronize this machine's clock")
 
     def __call__(self) -> float:
         elapsed_s = self._monotonic() - self._started_s

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -29,6 +30,7 @@ MAX_WAITING = 50_000
 EXPIRIES_A_SLICE = 500
 """Intents that expire in one transaction: waiting commits come in between two of them."""
 OUTBOX_GRACE_S = 30.0
+PROVEN_S = 5.0
 
 log = structlog.get_logger()
 
@@ -201,8 +203,15 @@ class CommitLog:
             if left <= 0:
                 return sealed
 
+    async def check_writable(self) -> None:
+        """Raise CostsUnavailable while the disk takes no commit. One that is older than `PROVEN_S` proves nothing."""
+        if time.monotonic() - self._journal.committed_at_s < PROVEN_S and self._journal.writable:
+            return
+        if self._closing or not await self.run_on_journal_thread(self._journal.probe):
+            raise CostsUnavailable(retry_after_s=1.0)
+
     async def totals(self, tenant_id: str) -> TenantTotals:
-        """Return a tenant's totals. Raises CostsUnavailable while the disk takes no commit: readiness depends on it."""
+        """Return a tenant's totals. Raises CostsUnavailable after a commit failed, until one succeeds."""
         if not self._journal.writable and not await self.run_on_journal_thread(self._journal.probe):
             raise CostsUnavailable(retry_after_s=1.0)
         return await self._read(lambda: self._reader.totals(tenant_id))

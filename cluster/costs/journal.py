@@ -20,7 +20,9 @@ Events are booked at `booked_at_s` by the caller's one clock; month and day of a
 
 from __future__ import annotations
 
+import math
 import sqlite3
+import time
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -86,6 +88,8 @@ class Journal:
         self._corrections = Corrections(self._settled, self._months, self._sums)
         self.writable = True
         """Whether the last commit reached the disk."""
+        self.committed_at_s = -math.inf
+        """When the last commit reached the disk, by the monotonic clock."""
 
     def close(self) -> None:
         """Merge the write-ahead log into the file, close it and release the lock."""
@@ -122,6 +126,7 @@ class Journal:
                 self._db.execute("ROLLBACK")
             raise
         self.writable = True
+        self.committed_at_s = time.monotonic()
 
     def probe(self) -> bool:
         """Try a commit, so that `writable` turns true again when a full disk has room; return it. Never raises."""

@@ -26,7 +26,7 @@ async def run_dispatch(settings: DispatchSettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     key, secret = settings.livekit_api_key, settings.livekit_api_secret
-    rooms = LiveKitRooms(settings.livekit_url, key, secret, settings.agent_name)
+    rooms = LiveKitRooms(settings.livekit_url, key, secret, settings.agent_name, settings.dispatch_secret)
     metrics = DispatchMetrics()
     dispatcher = Dispatcher(rooms, metrics)
     server = DispatchServer(dispatcher, Signatures(key, secret), metrics)

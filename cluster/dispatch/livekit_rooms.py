@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -20,6 +21,7 @@ from cluster.dispatch.models import (
     RoomSnapshot,
     Step,
 )
+from deployments.api.access.dispatch_signature import check_signature, signed_metadata
 from room_agent.core.agents import (
     AGENT_NAME_ATTRIBUTE,
     DISPATCH_ATTRIBUTE,
@@ -28,7 +30,7 @@ from room_agent.core.agents import (
     PresentAgent,
 )
 from routing.errors import RayroomError
-from routing.rooms import RoomName
+from routing.rooms import RoomName, parse_room
 
 KEY_ATTRIBUTE = "rayroom.dispatch"
 """The attribute of a dispatch that holds its idempotency key."""
@@ -65,11 +67,13 @@ class ListedRoom:
 class LiveKitRooms:
     """The rooms of one LiveKit cluster, as the agents named `agent_name` see them."""
 
-    def __init__(self, url: str, key: str, secret: str, agent_name: str) -> None:
+    def __init__(self, url: str, key: str, secret: str, agent_name: str, dispatch_secret: str = "") -> None:
+        """With a `dispatch_secret`, the metadata of every created dispatch is signed for its room."""
         self._url = url
         self._key = key
         self._secret = secret
         self._agent_name = agent_name
+        self._dispatch_secret = dispatch_secret
         self._api: api.LiveKitAPI | None = None
 
     async def list_rooms(self) -> dict[str, ListedRoom]:
@@ -122,9 +126,18 @@ class LiveKitRooms:
 
     def _request(self, room: str, step: CreateDispatch) -> api.CreateAgentDispatchRequest:
         attributes = {KEY_ATTRIBUTE: step.key, REPLACES_ATTRIBUTE: step.replaces}
+        metadata = self._signed(parse_room(room), step.metadata) if self._dispatch_secret else step.metadata
         return api.CreateAgentDispatchRequest(
-            agent_name=self._agent_name, room=room, metadata=step.metadata, attributes=attributes
+            agent_name=self._agent_name, room=room, metadata=metadata, attributes=attributes
         )
+
+    def _signed(self, name: RoomName, metadata: str) -> str:
+        """Return the metadata with a fresh signature, or the room's own where another program has not signed it."""
+        try:
+            check_signature(metadata, name, (self._dispatch_secret,), ended=True)
+        except RayroomError:
+            metadata = json.dumps({"tenant_id": name.tenant_id, "meeting_id": name.meeting_id})
+        return signed_metadata(metadata, name, self._dispatch_secret, time.time())
 
     def _is_ours(self, participant: api.ParticipantInfo) -> bool:
         # The kind comes from the token, which only a holder of the API secret can sign. A name anybody can take.

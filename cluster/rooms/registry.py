@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -17,6 +18,8 @@ from routing.models import Intent, RoomHeartbeat
 SILENT_S = 60.0
 """An agent sends a heartbeat every few seconds; after a minute without one its room no longer counts as open."""
 MAX_ROOMS = 200_000
+MAX_ROOMS_A_TENANT = 50_000
+"""One tenant's rooms never push another's out: beyond it only its own newest ones are left out."""
 
 
 @dataclass(slots=True)
@@ -24,10 +27,15 @@ class RoomRegistry:
     """The open rooms by name. A room has one agent: a newer job takes the room over."""
 
     heartbeats: dict[str, RoomHeartbeat] = field(default_factory=dict)
+    """In the order of their arrival, the oldest first."""
     closed: FIFOCache[tuple[str, str], float] = field(default_factory=lambda: FIFOCache(MAX_ROOMS))
     """When a job had opened the room that it closed. Its token of that time, and any older one, is dead."""
     traffic: RoomTraffic = field(default_factory=RoomTraffic)
     sums: AgentSums = field(default_factory=AgentSums)
+    left_out: int = 0
+    """Heartbeats of rooms over a bound, which are billed all the same."""
+    _rooms_of: Counter[str] = field(default_factory=Counter)
+    _scanned_at_s: float = -math.inf
 
     @classmethod
     def with_closed(cls, closings: Iterable[ClosedRoom]) -> RoomRegistry:
@@ -40,11 +48,13 @@ class RoomRegistry:
         """Record a heartbeat, and the requests since the last one of the same job; return False in a closed room."""
         if self.is_closed(heartbeat.room, heartbeat.job_id, heartbeat.opened_at_s):
             return False
-        if len(self.heartbeats) >= MAX_ROOMS and heartbeat.room not in self.heartbeats:
-            self.expire_silent(heartbeat.beat_at_s)
-        previous = self.heartbeats.get(heartbeat.room)
+        previous = self._remove(heartbeat.room)
+        if previous is None and not self._has_space(heartbeat):
+            self.left_out += 1
+            return True
         self.heartbeats[heartbeat.room] = heartbeat
         self.sums.add(previous, heartbeat)
+        self._rooms_of[heartbeat.tenant_id] += 1
         if previous is None:
             self.traffic.add_joins(heartbeat.beat_at_s)
         elif previous.job_id == heartbeat.job_id:
@@ -64,7 +74,7 @@ class RoomRegistry:
         self.closed.pop((room, job_id), None)
         self.closed[room, job_id] = opened_at_s
         if room in self.heartbeats and self.heartbeats[room].job_id == job_id:
-            del self.heartbeats[room]
+            self._remove(room)
             self.traffic.add_leaves(now_s)
 
     def is_closed(self, room: str, job_id: str, opened_at_s: float) -> bool:
@@ -87,13 +97,40 @@ class RoomRegistry:
         return self.traffic.signal(now_s, len(self.heartbeats))
 
     def expire_silent(self, now_s: float) -> None:
-        """Remove the rooms without a heartbeat in the last SILENT_S seconds; they count as departures."""
-        alive = {
-            room: heartbeat for room, heartbeat in self.heartbeats.items() if now_s - heartbeat.beat_at_s < SILENT_S
-        }
-        if len(alive) < len(self.heartbeats):
-            self.traffic.add_leaves(now_s, len(self.heartbeats) - len(alive))
-        self.heartbeats = alive
+        """Remove the rooms without a heartbeat in the last SILENT_S seconds; they count as departures.
+
+        The oldest stand first. Those that a router with a fast clock has dated ahead are found once in SILENT_S.
+        """
+        silent = []
+        for room, heartbeat in self.heartbeats.items():
+            if now_s - heartbeat.beat_at_s >= SILENT_S:
+                silent.append(room)
+            elif abs(now_s - self._scanned_at_s) < SILENT_S:
+                break
+        else:
+            self._scanned_at_s = now_s
+        for room in silent:
+            self._remove(room)
+        if silent:
+            self.traffic.add_leaves(now_s, len(silent))
+
+    def _has_space(self, heartbeat: RoomHeartbeat) -> bool:
+        """Return whether a new room is recorded; the room that was silent for longest gives way to it."""
+        if self._rooms_of[heartbeat.tenant_id] >= MAX_ROOMS_A_TENANT:
+            return False
+        if len(self.heartbeats) >= MAX_ROOMS:
+            self._remove(next(iter(self.heartbeats)))
+            self.left_out += 1
+            self.traffic.add_leaves(heartbeat.beat_at_s)
+        return True
+
+    def _remove(self, room: str) -> RoomHeartbeat | None:
+        removed = self.heartbeats.pop(room, None)
+        if removed is not None:
+            self._rooms_of[removed.tenant_id] -= 1
+            if not self._rooms_of[removed.tenant_id]:
+                del self._rooms_of[removed.tenant_id]
+        return removed
 
 
 def _frames(counters: Mapping[str, float]) -> float:

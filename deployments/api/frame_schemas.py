@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Annotated, Literal
 from urllib.parse import unquote
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
-from deployments.api.body import MAX_IMAGE_CHARS, MAX_PARTICIPANT_CHARS, Body, Finite, bad_input
+from deployments.api.body import MAX_IMAGE_CHARS, MAX_PARTICIPANT_CHARS, WHOLE, Body, Finite, bad_input
 from routing.models import FrameFeatures
 
 Unit = Annotated[float, Field(ge=0, le=1)]
@@ -32,7 +32,7 @@ def _identity(quoted: str) -> str:
     return unquote(quoted)[:MAX_PARTICIPANT_CHARS]
 
 
-Px = Annotated[int, Field(strict=True, ge=0, le=65_536)]
+Px = Annotated[int, Field(strict=True, ge=0, le=65_536), WHOLE]
 PixelBox = Annotated[tuple[Px, Px, Px, Px], AfterValidator(_spans_pixels)]
 """Left, top, right and bottom in pixels of the screen."""
 InlineImage = Annotated[str, Field(min_length=1, max_length=MAX_IMAGE_CHARS)]
@@ -81,7 +81,8 @@ class FrameHeaders(Body):
     edge_energy: Unit = 0.0
     changed_share: Unit = 0.0
     novelty: Unit = 0.0
-    moving: MovingBoxes | None = None
+    moving: Annotated[MovingBoxes | None, BeforeValidator(lambda boxes: boxes or None)] = None
+    """An empty header is none: clients send one for a value that is null."""
     participant: Annotated[str, Field(max_length=MAX_QUOTED_CHARS), AfterValidator(_identity)] = ""
 
     def note(self) -> str:

@@ -7,6 +7,7 @@ from itertools import product
 
 from ray.serve import metrics as serve_metrics
 
+from deployments.api.access.authentication import Credential, FailureReason
 from deployments.api.uploads import UploadLimit
 from deployments.common.instruments import WAIT_S, Instrument, Instruments, instrument_of
 from deployments.common.settings import ServiceSettings
@@ -51,6 +52,8 @@ class GatewayMetrics:
 
     def set_aside_usage(self) -> None:
         """Count an item of speech usage that cannot be priced."""
+
+    def authentication_failed(self, credential: Credential, reason: FailureReason) -> None: ...
 
 
 class ServeMetrics(GatewayMetrics):
@@ -112,6 +115,9 @@ class ServeMetrics(GatewayMetrics):
 
     def set_aside_usage(self) -> None:
         self._instruments.add(names.SET_ASIDE_USAGE, 1)
+
+    def authentication_failed(self, credential: Credential, reason: FailureReason) -> None:
+        self._instruments.add(names.FAILED_AUTHENTICATIONS, 1, {"credential": credential, "reason": reason})
 
     def spans_lost(self, spans: int) -> None:
         """Count spans that the collector of traces did not take; any thread may call it."""

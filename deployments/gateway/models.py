@@ -42,6 +42,8 @@ class GatewaySettings:
     """The published p99 of the time to the first token, by model."""
     simple_tier_from: float = NEARLY_SPENT
     """The share of a budget from which its tenant gets the simple tier."""
+    scaled_to_zero: frozenset[str] = frozenset()
+    """The services whose deployment may have no replica while no request comes."""
 
 
 def served_models(settings: GatewaySettings) -> tuple[str, ...]:
@@ -76,8 +78,8 @@ class ModelHandles:
     vision: AnswerHandle
     llm: StreamHandle
     embeddings: EmbedHandle
-    started: Callable[[], Awaitable[None]] | None = None
-    """Return once all three have a replica; None where they run in this process."""
+    replicas: Callable[[], Awaitable[None]] | None = None
+    """Return if all three have a replica that answers; None where they run in this process."""
 
 
 class ClusterClient(Costs, Rooms, Protocol):

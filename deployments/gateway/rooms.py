@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import structlog
 
-from deployments.api.auth import RoomToken, TokenLifetime, issue_token, renew_token
+from deployments.api.access.keys import AgentGrant
+from deployments.api.access.room_permission import RoomPermission
+from deployments.api.access.room_tokens import RoomToken, TokenLifetime, issue_token, renew_token
 from deployments.api.room_schemas import Heartbeat, OpenRoom
 from deployments.common.settings import RoomSettings
 from deployments.gateway.metering import Meter, check_active
@@ -26,7 +28,7 @@ from routing.models import (
     TenantAgent,
     TenantTotals,
 )
-from routing.rooms import RefusedField, check_metadata, parse_room, read_tenant_agent
+from routing.rooms import RefusedField, read_tenant_agent
 
 log = structlog.get_logger()
 
@@ -61,6 +63,7 @@ class RoomService:
     def __init__(
         self,
         settings: RoomSettings,
+        permission: RoomPermission,
         cluster: ClusterClient,
         directory: Directory,
         meter: Meter,
@@ -70,28 +73,30 @@ class RoomService:
     ) -> None:
         self._metrics = metrics or GatewayMetrics()
         self._lifetime = TokenLifetime(ttl_s=settings.token_ttl_s, longest_s=settings.token_longest_life_s)
+        self._permission = permission
         self._cluster = cluster
         self._directory = directory
         self._meter = meter
         self._speech = speech
         self._clock = clock
 
-    async def open(self, request: OpenRoom) -> OpenedRoomReply:
+    async def open(self, request: OpenRoom, grant: AgentGrant) -> OpenedRoomReply:
         """Return a token for the room, its tenant, and its budget: with a spent one the agent opens the room silent.
 
         A job that ended may report its usage even where its tenant is inactive: a suspended tenant still owes it.
-        Raises RoomNameInvalid, Forbidden for another tenant's metadata, TenantUnknown or TenantSuspended.
+        Raises RoomNameInvalid, Forbidden for a tenant that the key or the metadata does not name, Unauthorized for
+        metadata without its signature, TenantUnknown or TenantSuspended.
         """
-        name = parse_room(request.room)
-        metadata = check_metadata(name, request.metadata)
+        permitted = self._permission.check(request, grant)
+        name = permitted.name
         tenant = await self._directory.tenant(name.tenant_id)
         token = issue_token(name, request.job_id, self._lifetime.ttl_s, self._clock())
         spending = None
         if not request.ended:
             check_active(tenant)
             spending = await self._cluster.beat(self._heartbeat(token, {}))
-            log.info("room opened", room=name.room, job=request.job_id)
-        agent, refused = read_tenant_agent(metadata.get("agent"), tenant.agent)
+            log.info("room opened", room=name.room, job=request.job_id, token_id=token.token_id)
+        agent, refused = read_tenant_agent(permitted.metadata.get("agent"), tenant.agent)
         for field in refused:
             log.warning("field of the room's agent ignored", room=name.room, field=field.name, problem=field.problem)
         budget = _budget_of(tenant, spending)

@@ -10,7 +10,10 @@ from contextlib import AbstractContextManager, aclosing
 from dataclasses import replace
 from typing import Any
 
-from deployments.api.auth import Keys, RoomToken, Tokens
+from deployments.api.access.authentication import Authentication, FailedAuthentications
+from deployments.api.access.keys import Keys, KeySource
+from deployments.api.access.room_permission import RoomPermission
+from deployments.api.access.room_tokens import RoomToken, Tokens
 from deployments.api.chat.messages import to_messages, to_options
 from deployments.api.chat.schemas import ChatRequest
 from deployments.api.embedding_schemas import EmbeddingRequest, KnowledgeSearch
@@ -33,6 +36,7 @@ from deployments.gateway.models import (
 )
 from deployments.gateway.rate_sharing import EVERY_S as RATES_EVERY_S
 from deployments.gateway.rate_sharing import RateSharing
+from deployments.gateway.readiness import Readiness
 from deployments.gateway.retrieval import SearchResult
 from deployments.gateway.rooms import RoomService
 from deployments.gateway.routed_service import RoutedService, extra_thinking_tokens, with_extra_time
@@ -41,7 +45,7 @@ from deployments.gateway.turns import turn_features
 from routing.breaker import Breakers
 from routing.catalogue import Catalogue
 from routing.complexity import Complexity, score_frame, score_turn
-from routing.errors import BadInput, RayroomError, UnknownModel
+from routing.errors import BadInput, Overloaded, RayroomError, UnknownModel
 from routing.fairness import FairShare
 from routing.models import Delta, Directory, EmbeddingResult, Service, Tier
 from routing.policy import (
@@ -66,7 +70,7 @@ class Gateway:
         self,
         settings: GatewaySettings,
         catalogue: Catalogue,
-        keys: Keys,
+        keys: KeySource,
         handles: ModelHandles,
         cluster: ClusterClient,
         directory: Directory,
@@ -79,13 +83,16 @@ class Gateway:
         self.catalogue = catalogue
         self.served_models = served_models(settings)
         """The models that a request may name: those of the configuration, and no other of the catalogue."""
-        self.keys = keys
+        self._keys = keys
         self.metrics: GatewayMetrics = metrics or GatewayMetrics()
-        self.tokens = Tokens(keys)
+        failures = FailedAuthentications(self.metrics.authentication_failed)
+        tokens = Tokens(keys, longest_s=settings.rooms.token_longest_life_s)
+        self.authentication = Authentication(keys, tokens, failures)
         self._handles = handles
         self._cluster = cluster
         self._directory = directory
         self._clock = clock
+        self._closed = False
         self._limits = TenantLimits()
         # Separate: a search that is made while a participant still speaks must not use up the answer's rate limit.
         self._search_limits = TenantLimits(times=SEARCHES_A_REQUEST)
@@ -111,7 +118,15 @@ class Gateway:
             settings, catalogue, self._failover, handles.embeddings, directory, self._slot, self._today
         )
         speech = SpeechMetering(catalogue, settings.simulated_vendors, settings.intent_grace_s)
-        self.rooms = RoomService(settings.rooms, cluster, directory, self._meter, speech, clock, metrics)
+        checks = [cluster.ready, *([handles.replicas] if handles.replicas is not None else [])]
+        self._readiness = Readiness(checks, time.monotonic)
+        permission = RoomPermission(keys, failures)
+        self.rooms = RoomService(settings.rooms, permission, cluster, directory, self._meter, speech, clock, metrics)
+
+    @property
+    def keys(self) -> Keys:
+        """The keys that are valid now."""
+        return self._keys.current()
 
     async def admit(self, token: RoomToken, service: Service) -> AdmittedRequest:
         """Count a request before its body is read, so that a refused one counts too.
@@ -158,15 +173,20 @@ class Gateway:
         return await self._embeddings.search(admitted, request)
 
     async def ready(self) -> None:
-        """Return once every shard of the cost journal answers and each model deployment has a replica.
+        """Return if each shard of the cost journal takes commits and each model deployment has a replica.
 
         Raises CostsUnavailable or Overloaded.
         """
-        await self._cluster.ready()
-        if self._handles.started is not None:
-            await self._handles.started()
+        await self._readiness.check()
+
+    def check_health(self) -> None:
+        """Raise RayroomError if this replica is beyond repair: without keys, or closed."""
+        self._keys.current()
+        if self._closed:
+            raise Overloaded("This replica is closed.")
 
     async def aclose(self) -> None:
+        self._closed = True
         await self._rates.aclose()
         await self._cluster.aclose()
 

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from deployments.api.auth import RoomToken
+from deployments.api.access.room_tokens import RoomToken
 from deployments.api.body import participant_of
 from deployments.api.room_schemas import InvalidUsageItem, SpeechUsageItem
 from deployments.providers.base import served_name

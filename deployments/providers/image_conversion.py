@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -20,6 +21,8 @@ LOW_DETAIL_SIDE_PX = 512
 MOST_PX = 16_777_216
 """The largest image that `vision.max_image_px` can allow."""
 JPEG_QUALITY = 90
+STUCK_S = 60.0
+"""The largest image of a request takes seconds."""
 _FORMATS: dict[ImageType, str] = {
     "image/jpeg": "JPEG",
     "image/png": "PNG",
@@ -31,8 +34,11 @@ _FORMATS: dict[ImageType, str] = {
 class ImageConverter:
     """Converts the images of one replica's requests one after the other, off its event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="images")
+        self._clock = clock
+        self._begun_at_s: float | None = None
+        """When the conversion that runs now was begun."""
 
     async def convert(
         self, messages: tuple[Message, ...], capabilities: Capabilities, deadline: Deadline, clock: Callable[[], float]
@@ -44,10 +50,23 @@ class ImageConverter:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(deadline.remaining_s(clock())):
-                return await loop.run_in_executor(self._executor, _converted, messages, capabilities)
+                return await loop.run_in_executor(self._executor, self._convert, messages, capabilities)
         except TimeoutError:
             # No vendor was called, so this is free.
             raise Overloaded("No time was left after the conversion of the images.", retry_after_s=1.0) from None
+
+    def check(self) -> None:
+        """Raise Overloaded while one conversion runs for longer than any that ends."""
+        begun_at_s = self._begun_at_s
+        if begun_at_s is not None and self._clock() - begun_at_s > STUCK_S:
+            raise Overloaded("The conversion of an image does not end.")
+
+    def _convert(self, messages: tuple[Message, ...], capabilities: Capabilities) -> tuple[Message, ...]:
+        self._begun_at_s = self._clock()
+        try:
+            return _converted(messages, capabilities)
+        finally:
+            self._begun_at_s = None
 
     def close(self) -> None:
         self._executor.shutdown(wait=False, cancel_futures=True)

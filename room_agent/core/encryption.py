@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import structlog
+from cachetools import FIFOCache
 from livekit import rtc
+
+MAX_LOGGED = 256
+"""The publications of a room that are remembered: a participant can publish again without end."""
 
 log = structlog.get_logger()
 
@@ -12,17 +16,19 @@ class EncryptedTracks:
     """The encrypted publications of one room; each is logged once. Without the key they decode to noise."""
 
     def __init__(self) -> None:
-        self._logged: set[str] = set()
+        self._logged: FIFOCache[str, bool] = FIFOCache(MAX_LOGGED)
+        self._refused = 0
 
     def __len__(self) -> int:
-        return len(self._logged)
+        return self._refused
 
     def has(self, publication: rtc.RemoteTrackPublication) -> bool:
         """Return whether a publication is encrypted."""
         if publication.encryption_type == rtc.EncryptionType.NONE:
             return False
         if publication.sid not in self._logged:
-            self._logged.add(publication.sid)
+            self._logged[publication.sid] = True
+            self._refused += 1
             log.warning(
                 "track refused",
                 track=publication.sid,

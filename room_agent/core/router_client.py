@@ -19,7 +19,8 @@ from routing.telemetry.tracing import trace_headers
 from routing.validation import first_error
 
 OPEN_TIMEOUT_S = 10.0
-FRAME_TIMEOUT_S = 40.0
+FRAME_TIMEOUT_S = 60.0
+"""Longer than the router takes at most, or an answer would be billed that nobody reads: cluster/config/timeouts.py."""
 MAX_PASSAGE_CHARS = 8_000
 _LONGEST_RETRY_AFTER_S = 60.0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import re
 import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -149,7 +150,8 @@ class AgentSettings(BaseSettings):
 
     @property
     def agent_key(self) -> str:
-        return self.agent_keys.split(",")[0].strip()
+        # Behind the last `@` stand the tenants that the router limits a key to.
+        return re.sub(r"@[A-Za-z0-9.+-]+$", "", self.agent_keys.split(",")[0].strip())
 
     @property
     def speech(self) -> SpeechSettings:

@@ -24,6 +24,7 @@ _COSTS = {
     "archive_failures": "Rounds of moving costs to month files that failed, since the aggregator started.",
     "call_records": "Call records of model replicas that are kept.",
     "dropped_call_records": "Call records dropped over the bound.",
+    "rooms_left_out": "Heartbeats of rooms over the bounds of the registry, since the aggregator started.",
     "connected_replicas": "Model replicas whose call records arrive.",
 }
 COST_METRICS = tuple(

@@ -29,6 +29,7 @@ EMPTY_ANSWERS = "rayroom_empty_answers_requested_again"
 REFUSALS = "rayroom_refusals"
 REFUSED_UPLOADS = "rayroom_refused_uploads"
 SET_ASIDE_USAGE = "rayroom_speech_usage_set_aside"
+FAILED_AUTHENTICATIONS = "rayroom_failed_authentications"
 SPANS_LOST = "rayroom_spans_lost"
 
 ROUTES = (
@@ -152,5 +153,14 @@ ROUTER_METRICS = (
         limit=("tenant", "replica"),
     ),
     _router(SET_ASIDE_USAGE, "counter", "Items of speech usage that have no price here and were not billed."),
+    _router(
+        FAILED_AUTHENTICATIONS,
+        "counter",
+        "Requests whose key, token or signature was refused.",
+        "credential",
+        "reason",
+        credential=("agent key", "admin key", "room token", "dispatch signature"),
+        reason=("invalid", "expired", "not allowed"),
+    ),
     _router(SPANS_LOST, "counter", "Spans that the collector of traces did not take."),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from deployments.api.auth import issue_token, sign
+from deployments.api.access.room_tokens import issue_token, sign
 from routing.rooms import parse_room
 from tests.support.gateway import KEYS
 

@@ -20,7 +20,8 @@ from cluster.bill.reader import read_bill
 from cluster.costs.commit_log import CommitLog
 from cluster.costs.journal import Journal
 from cluster.rooms.registry import RoomRegistry
-from deployments.api.auth import Keys, RoomToken
+from deployments.api.access.keys import Keys, KeySource
+from deployments.api.access.room_tokens import RoomToken
 from deployments.api.chat.schemas import ChatRequest
 from deployments.common.settings import (
     EmbeddingsSettings,
@@ -102,7 +103,7 @@ class InProcessCluster:
         self.recorder = CommitLog(self.journal, lambda: self.clock(), self.rooms.ends)
 
     async def ready(self) -> None:
-        await self.recorder.totals("-")
+        await self.recorder.check_writable()
 
     async def reserve(self, intent: Intent) -> Spending:
         (receipt,) = await self.recorder.write([intent])
@@ -155,6 +156,7 @@ async def gateway_in_process(
     directory: Directory | None = None,
     catalogue: Catalogue | None = None,
     instruments: RecordedInstruments | None = None,
+    keys: KeySource = KEYS,
     **changes: Any,
 ) -> AsyncIterator[tuple[Gateway, InProcessCluster]]:
     """Yield a gateway and its costs; `changes` replace fields of its GatewaySettings."""
@@ -179,7 +181,7 @@ async def gateway_in_process(
     if instruments is not None:
         metrics = ServeMetrics(router_instruments(settings, models, instruments.make, wait_s=0.0))
     gateway = Gateway(
-        settings, models, KEYS, handles, cluster, directory or Tenants(), rng=random.Random(7), metrics=metrics
+        settings, models, keys, handles, cluster, directory or Tenants(), rng=random.Random(7), metrics=metrics
     )
     yield gateway, cluster
     await leaf.aclose()

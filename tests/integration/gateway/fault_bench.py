@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.lab.emulator import Emulator, LoggedRequest
-from deployments.api.auth import issue_token
+from deployments.api.access.room_tokens import issue_token
 from deployments.api.chat.schemas import ChatRequest
 from deployments.api.embedding_schemas import EmbeddingRequest
 from deployments.api.frame_schemas import FrameHeaders

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from deployments.api.access.authentication import Credential, FailureReason
 from deployments.api.uploads import UploadLimit
 from deployments.gateway.metrics import GatewayMetrics, tier_label
 from routing.retry import RefusalCause
@@ -43,3 +44,6 @@ class ListedMetrics(GatewayMetrics):
 
     def set_aside_usage(self) -> None:
         self.counted.append(("set aside", "", ""))
+
+    def authentication_failed(self, credential: Credential, reason: FailureReason) -> None:
+        self.counted.append(("authentication", credential, reason))

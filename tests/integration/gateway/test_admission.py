@@ -9,7 +9,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from deployments.api.auth import RoomToken, issue_token
+from deployments.api.access.room_tokens import RoomToken, issue_token
 from deployments.gateway.service import Gateway
 from deployments.routes import build_routes
 from routing.errors import RateLimited, TenantSuspended, TenantUnknown

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cluster.lab.emulator import Emulator, Fault
-from deployments.api.auth import RoomToken, issue_token
+from deployments.api.access.room_tokens import RoomToken, issue_token
 from deployments.api.chat.schemas import ChatRequest
 from deployments.common.settings import ServiceSettings, SimulationSettings, TierSeconds, VendorSettings
 from deployments.gateway.models import RoutedAnswer

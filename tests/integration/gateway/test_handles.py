@@ -14,7 +14,7 @@ from ray.serve.exceptions import BackPressureError
 from ray.serve.handle import DeploymentHandle
 
 from deployments.embeddings import Embeddings
-from deployments.handles import ModelHandle, StartupCheck, as_rayroom_error, stream_within, within
+from deployments.handles import SEEN_S, ModelHandle, ReplicaCheck, as_rayroom_error, stream_within, within
 from deployments.llm import Llm
 from deployments.vision import Vision
 from routing.catalogue import load_catalogue
@@ -101,17 +101,50 @@ async def test_a_deployment_embeds_over_its_handle(embeddings: ModelHandle) -> N
     assert len(vectors) == 1 and len(vectors[0]) == 1_024
 
 
-async def test_deployments_have_started_once_each_has_answered_and_are_not_checked_again(
+@pytest.mark.parametrize("scaled_to_zero", [frozenset[str](), frozenset({"stuck"})])
+async def test_a_lost_deployment_is_no_longer_ready_unless_it_may_scale_to_zero(
+    stuck: DeploymentHandle[Any], scaled_to_zero: frozenset[str]
+) -> None:
+    now_s = 0.0
+    llm = serve.run(Llm.bind(*BOUND), name="ready", _local_testing_mode=True)
+    handles = {"llm": ModelHandle(llm, lambda: now_s), "stuck": ModelHandle(stuck, lambda: now_s)}
+    ready = ReplicaCheck(handles, scaled_to_zero)
+    with pytest.raises(Overloaded, match="stuck deployment has no replica"):
+        await ready()
+    await stuck.come.remote()
+    await ready()
+    await stuck.go.remote()
+    # An answer proves the replica for some seconds.
+    now_s = SEEN_S - 0.1
+    await ready()
+    now_s = SEEN_S + 0.1
+    if scaled_to_zero:
+        await ready()
+    else:
+        with pytest.raises(Overloaded, match="stuck deployment has no replica"):
+            await ready()
+
+
+async def test_an_error_that_a_replica_raised_proves_it_and_a_timeout_of_the_handle_does_not(
     stuck: DeploymentHandle[Any],
 ) -> None:
-    llm = serve.run(Llm.bind(*BOUND), name="ready", _local_testing_mode=True)
-    late = StartupCheck({"llm": llm, "stuck": stuck})
-    with pytest.raises(Overloaded, match="stuck deployment has no replica"):
-        await late()
-    await stuck.come.remote()
-    await late()
-    await stuck.go.remote()
-    await late()
+    proofs: list[str] = []
+    for name, call in (("refuse", stuck.refuse), ("fail", stuck.fail), ("wait", stuck.wait)):
+        with pytest.raises(ProviderError):
+            await within(call.remote(), 0.2, lambda name=name: proofs.append(name))  # type: ignore[misc]
+    assert proofs[0] == "refuse" and "wait" not in proofs
+
+
+async def test_an_answer_or_the_first_piece_of_a_stream_proves_a_replica() -> None:
+    now_s = 7.0
+    leaf = ModelHandle(serve.run(Llm.bind(*BOUND), name="proves", _local_testing_mode=True), lambda: now_s)
+    assert leaf.answered_at_s is None
+    await leaf.answer(REQUEST)
+    assert leaf.answered_at_s == 7.0
+    now_s = 9.0
+    async with aclosing(leaf.stream(REQUEST)) as deltas:
+        await anext(deltas)
+    assert leaf.answered_at_s == 9.0
 
 
 async def test_a_call_that_is_given_up_is_cancelled_where_it_runs(stuck: DeploymentHandle[Any]) -> None:

@@ -14,7 +14,8 @@ from PIL import Image
 from structlog.testing import capture_logs
 
 from cluster.rooms.registry import SILENT_S
-from deployments.api.auth import ISSUER
+from deployments.api.access.keys import secret_id
+from deployments.api.access.room_tokens import AUDIENCE, ISSUER
 from deployments.api.jpeg import inspect_jpeg
 from tests.support.credentials import FRAME_HEADERS, Bearer
 from tests.support.gateway import KEYS, InProcessCluster, jpeg
@@ -120,13 +121,16 @@ async def test_a_frame_older_than_its_tracks_newest_is_described_and_logged(
 def forged(claims: dict[str, Any], secret: str = KEYS.token_secret, algorithm: str = "HS256") -> str:
     whole = {
         "iss": ISSUER,
+        "aud": AUDIENCE,
+        "jti": "token-1",
         "sub": "tenant_acme_standup",
         "tenant": "acme",
         "job": "j",
-        "opened": 1.0,
+        "opened": time.time(),
         "exp": 9_999_999_999,
     } | claims
-    return jwt.encode({k: v for k, v in whole.items() if v is not None}, secret, algorithm)
+    header = {"kid": secret_id(KEYS.token_secret)}
+    return jwt.encode({k: v for k, v in whole.items() if v is not None}, secret, algorithm, header)
 
 
 BAD_TOKENS = {
@@ -137,6 +141,10 @@ BAD_TOKENS = {
     "expired": forged({"exp": 1_000}),
     "without an end": forged({"exp": None}),
     "another issuer": forged({"iss": "someone"}),
+    "another audience": forged({"aud": "another-program"}),
+    "without an audience": forged({"aud": None}),
+    "without an id": forged({"jti": None}),
+    "its room open for too long": forged({"opened": 1.0}),
     "an agent key": KEYS.agent[0],
     "an admin key": KEYS.admin[0],
 }

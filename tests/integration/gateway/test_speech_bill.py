@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 from cluster.aggregator.outbox import CostOutbox
 from cluster.costs.models import Entry, Receipt
 from cluster.lab.emulator import Emulator
-from deployments.api.auth import issue_token, sign
+from deployments.api.access.room_tokens import issue_token, sign
 from deployments.api.room_schemas import Heartbeat
 from deployments.common.settings import SimulationSettings, VendorSettings
 from deployments.providers.registry import check_vendor, connect

@@ -10,9 +10,9 @@ import pytest
 
 from cluster.backend import tenant_cache
 from cluster.backend.factory import stale_s
-from cluster.backend.tenant_cache import UNKNOWN_TTL_S, TenantCache
+from cluster.backend.tenant_cache import FAILURE_TTL_S, UNKNOWN_TTL_S, TenantCache
 from cluster.config.settings import BackendSettings
-from routing.errors import BackendUnavailable, TenantUnknown
+from routing.errors import BackendRefused, BackendUnavailable, TenantUnknown
 from routing.models import Tenant
 
 
@@ -70,7 +70,88 @@ async def test_a_cached_tenant_is_fetched_again_after_its_ttl(
     backend.name, clock.now_s = "Acme Inc", 29.0
     assert (await cache.tenant("acme")).name == "Acme"
     clock.now_s = 31.0
+    assert (await cache.tenant("acme")).name == "Acme"
+    await asyncio.sleep(0.01)
+    assert (await cache.tenant("acme")).name == "Acme Inc" and backend.requests == ["acme", "acme"]
+
+
+async def test_a_tenant_that_was_idle_for_long_is_read_anew_from_a_backend_that_answers(
+    cache: TenantCache, backend: TenantBackend, clock: Clock
+) -> None:
+    await cache.tenant("acme")
+    backend.name, clock.now_s = "Acme Inc", 300.0
     assert (await cache.tenant("acme")).name == "Acme Inc"
+
+
+async def test_a_backend_that_never_answers_costs_no_request_of_a_known_tenant_its_timeout(clock: Clock) -> None:
+    requests: list[str] = []
+    silent = asyncio.Event()
+
+    async def fetch(tenant_id: str) -> Tenant:
+        requests.append(tenant_id)
+        if len(requests) > 1:
+            await silent.wait()
+        return await TenantBackend().tenant(tenant_id)
+
+    cache = TenantCache(fetch, ttl_s=30, stale_s=600, clock=clock)
+    await cache.tenant("acme")
+    async with asyncio.timeout(10):
+        for now_s in (31.0, 32.0, 61.0, 300.0, 599.0):
+            clock.now_s = now_s
+            assert all([(await cache.tenant("acme")).name == "Acme" for _ in range(20)])
+            await asyncio.sleep(0)
+    assert requests == ["acme", "acme"]
+    silent.set()
+    await asyncio.sleep(0.01)
+    assert (await cache.tenant("acme")).name == "Acme" and len(requests) == 2
+
+
+async def test_a_silent_backend_is_tried_once_in_two_seconds_whatever_the_number_of_requests(
+    cache: TenantCache, backend: TenantBackend, clock: Clock
+) -> None:
+    backend.down = True
+    for second in range(8):
+        clock.now_s = second / 2
+        for number in range(50):
+            with pytest.raises(BackendUnavailable):
+                await cache.tenant(f"tenant-{number}")
+    assert len(backend.requests) == 2
+    backend.down = False
+    clock.now_s += FAILURE_TTL_S
+    assert (await cache.tenant("acme")).name == "Acme"
+
+
+async def test_a_record_that_the_backend_refuses_delays_no_other_tenant(clock: Clock) -> None:
+    requests: list[str] = []
+
+    async def fetch(tenant_id: str) -> Tenant:
+        requests.append(tenant_id)
+        if tenant_id == "odd":
+            raise BackendRefused("The record has no plan.")
+        return await TenantBackend().tenant(tenant_id)
+
+    cache = TenantCache(fetch, ttl_s=30, stale_s=600, clock=clock)
+    for _ in range(3):
+        with pytest.raises(BackendRefused, match="no plan"):
+            await cache.tenant("odd")
+    assert (await cache.tenant("acme")).name == "Acme" and requests == ["odd", "acme"]
+
+
+async def test_so_many_tenants_are_fetched_at_once_and_no_more(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tenant_cache, "MAX_FETCHES", 3)
+    silent = asyncio.Event()
+
+    async def fetch(tenant_id: str) -> Tenant:
+        await silent.wait()
+        raise TenantUnknown()
+
+    cache = TenantCache(fetch, ttl_s=30, stale_s=600, clock=clock)
+    waiting = [asyncio.create_task(cache.tenant(f"tenant-{number}")) for number in range(3)]
+    await asyncio.sleep(0)
+    with pytest.raises(BackendUnavailable):
+        await cache.tenant("one-more")
+    silent.set()
+    assert all(isinstance(error, TenantUnknown) for error in await asyncio.gather(*waiting, return_exceptions=True))
 
 
 async def test_a_stale_tenant_is_served_during_an_outage_until_its_limit(

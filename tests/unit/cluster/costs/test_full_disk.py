@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -52,3 +53,19 @@ async def test_readiness_returns_by_itself_when_there_is_room(commit_log: Commit
         await commit_log.totals("acme")
     journal._db.execute("PRAGMA query_only = 0")
     assert (await commit_log.totals("acme")).settled_nanousd == 0
+
+
+async def test_an_idle_journal_whose_disk_takes_no_commit_is_not_ready_before_a_request_fails(
+    commit_log: CommitLog,
+) -> None:
+    journal = commit_log._journal
+    await commit_log.check_writable()
+    await spend(commit_log, "e1", 700)
+    journal._db.execute("PRAGMA query_only = 1")
+    # The last commit still proves the disk, and no commit is made for each check.
+    await commit_log.check_writable()
+    journal.committed_at_s = -math.inf
+    with pytest.raises(CostsUnavailable):
+        await commit_log.check_writable()
+    journal._db.execute("PRAGMA query_only = 0")
+    await commit_log.check_writable()

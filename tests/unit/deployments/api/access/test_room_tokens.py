@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import jwt
 import pytest
 
-from deployments.api.auth import Keys, TokenLifetime, Tokens, issue_token, renew_token, sign
-from routing.errors import Forbidden, Unauthorized
+from deployments.api.access.keys import Keys, secret_id
+from deployments.api.access.room_tokens import AUDIENCE, TokenLifetime, Tokens, issue_token, renew_token, sign
+from routing.errors import ExpiredToken, Forbidden, Unauthorized
 from routing.rooms import parse_room
 
 KEYS = Keys(agent=("a" * 20,), admin=("b" * 20,), token_secret="s" * 32)
@@ -16,6 +18,23 @@ KEYS = Keys(agent=("a" * 20,), admin=("b" * 20,), token_secret="s" * 32)
 
 def bearer(room: str = "tenant_acme_standup", ttl_s: float = 900.0, keys: Keys = KEYS, job: str = "job-1") -> str:
     return "Bearer " + sign(issue_token(parse_room(room), job, ttl_s, time.time()), keys)
+
+
+def forged(claims: dict[str, object], key_id: object = secret_id(KEYS.token_secret)) -> str:
+    whole = {
+        "iss": "rayroom",
+        "aud": AUDIENCE,
+        "jti": "token-1",
+        "sub": "tenant_acme_standup",
+        "tenant": "acme",
+        "job": "job-1",
+        "opened": 1.0,
+        "exp": time.time() + 60,
+    } | claims
+    present = {name: value for name, value in whole.items() if value is not None}
+    # PyJWT refuses to write an id that is no text; such a header is made without it.
+    header = {"kid": key_id} if isinstance(key_id, str) else {"extra": key_id}
+    return jwt.encode(present, KEYS.token_secret, "HS256", headers=header)
 
 
 def test_a_token_is_read_the_same_when_it_is_remembered() -> None:
@@ -74,10 +93,56 @@ def test_each_spelling_of_a_header_is_the_same_remembered_token() -> None:
 
 @pytest.mark.parametrize("claim", [{"opened": "yesterday"}, {"opened": None}, {"job": 7}, {"tenant": ["acme"]}])
 def test_a_signed_token_with_a_claim_of_the_wrong_type_is_refused(claim: dict[str, object]) -> None:
-    claims = {"iss": "rayroom", "sub": "tenant_acme_standup", "tenant": "acme", "job": "job-1", "opened": 1.0}
-    token = jwt.encode(claims | {"exp": time.time() + 60} | claim, KEYS.token_secret, "HS256")
+    assert Tokens(KEYS).read("Bearer " + forged({})).job_id == "job-1"
     with pytest.raises(Unauthorized):
-        Tokens(KEYS).read("Bearer " + token)
+        Tokens(KEYS).read("Bearer " + forged(claim))
+
+
+@pytest.mark.parametrize("claim", [{"aud": "another-program"}, {"aud": None}, {"jti": None}, {"iss": "someone"}])
+def test_a_token_for_another_audience_or_without_an_id_is_refused(claim: dict[str, object]) -> None:
+    with pytest.raises(Unauthorized):
+        Tokens(KEYS).read("Bearer " + forged(claim))
+
+
+@pytest.mark.parametrize("key_id", [None, "", "0" * 12, ["a"]])
+def test_a_token_that_names_no_known_secret_is_refused(key_id: object) -> None:
+    with pytest.raises(Unauthorized):
+        Tokens(KEYS).read("Bearer " + forged({}, key_id))
+
+
+def test_two_secrets_are_valid_at_once_and_a_withdrawn_one_ends_its_tokens_at_once() -> None:
+    class Source:
+        keys = KEYS
+
+        def current(self) -> Keys:
+            return self.keys
+
+    source = Source()
+    tokens, old = Tokens(source), bearer()
+    assert tokens.read(old).tenant_id == "acme"
+    source.keys = replace(KEYS, token_secret="n" * 32, former_token_secrets=("s" * 32,))
+    new = bearer(keys=source.keys)
+    assert tokens.read(old).tenant_id == tokens.read(new).tenant_id == "acme"
+    source.keys = replace(source.keys, former_token_secrets=())
+    with pytest.raises(Unauthorized):
+        tokens.read(old)
+    assert tokens.read(new).tenant_id == "acme"
+
+
+def test_a_token_ends_with_the_longest_life_of_its_room_whatever_its_own_expiry() -> None:
+    now_s = time.time()
+    tokens, header = Tokens(KEYS, clock=lambda: now_s, longest_s=600.0), bearer(ttl_s=900.0)
+    assert tokens.read(header).tenant_id == "acme"
+    now_s += 601.0
+    with pytest.raises(ExpiredToken):
+        tokens.read(header)
+
+
+def test_every_token_has_an_id_of_its_own_and_a_renewed_one_gets_another() -> None:
+    first, second = (issue_token(parse_room("tenant_acme_standup"), "job-1", 900.0, 1_000.0) for _ in range(2))
+    renewed = renew_token(first, TokenLifetime(ttl_s=900.0, longest_s=43_200.0), 1_800.0)
+    assert len({first.token_id, second.token_id, renewed.token_id}) == 3
+    assert jwt.decode(sign(first, KEYS), options={"verify_signature": False})["jti"] == first.token_id
 
 
 def test_a_credential_longer_than_any_token_is_refused_before_it_is_verified() -> None:

@@ -1,0 +1,73 @@
+"""Decide from samples whether a process grows: its memory, open files, sockets and threads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from statistics import median
+
+WARM_UP_SHARE = 0.4
+"""The share of a run in which caches and pools may fill."""
+WINDOW_SHARE = 0.2
+FEWEST_SAMPLES = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessSample:
+    """A process at one time."""
+
+    at_s: float
+    memory_mb: float
+    files: int
+    sockets: int
+    threads: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowed:
+    """The growth between two windows of a run that is still noise: absolute, or as a share of the first window."""
+
+    absolute: float
+    share: float = 0.0
+
+
+ALLOWED: Mapping[str, Allowed] = {
+    # Allocators keep freed pages, and a replica's caches fill for as long as new rooms come.
+    "memory_mb": Allowed(absolute=8.0, share=0.06),
+    "files": Allowed(absolute=6, share=0.1),
+    "sockets": Allowed(absolute=6, share=0.15),
+    "threads": Allowed(absolute=3, share=0.1),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Growth:
+    """The medians of one figure after the warm-up and at the end."""
+
+    figure: str
+    before: float
+    after: float
+
+    @property
+    def holds(self) -> bool:
+        allowed = ALLOWED[self.figure]
+        return self.after - self.before <= max(allowed.absolute, allowed.share * self.before)
+
+
+def growths(samples: Sequence[ProcessSample], began_s: float, ended_s: float) -> list[Growth]:
+    """Return the growth of each figure; none for a process that did not live from the warm-up to the end."""
+    length_s = ended_s - began_s
+    first_s, last_s = began_s + WARM_UP_SHARE * length_s, ended_s - WINDOW_SHARE * length_s
+    before = [one for one in samples if first_s <= one.at_s < first_s + WINDOW_SHARE * length_s]
+    after = [one for one in samples if last_s <= one.at_s <= ended_s]
+    if len(samples) < FEWEST_SAMPLES or not before or not after:
+        return []
+    return [
+        Growth(
+            figure=field.name,
+            before=median(getattr(one, field.name) for one in before),
+            after=median(getattr(one, field.name) for one in after),
+        )
+        for field in fields(ProcessSample)
+        if field.name in ALLOWED
+    ]
