@@ -65,7 +65,7 @@ async def test_heartbeats_continue_after_a_programming_error() -> None:
 async def test_heartbeats_continue_after_a_failure_to_handle_room_events(monkeypatch: pytest.MonkeyPatch) -> None:
     failures: list[RoomLimits] = []
 
-    def fail(limits: RoomLimits) -> None:
+    def fail(limits: RoomLimits, sources: frozenset[str]) -> None:
         failures.append(limits)
         raise IndexError
 
