@@ -27,13 +27,13 @@ log = structlog.get_logger()
 FILE_S = 150.0
 """Records of so many seconds share a file."""
 MAX_DIRECTORIES = 64
-"""Dead replicas whose files one replica holds; others wait for another replica."""
+"""The most dead replicas that one replica takes over; the files of further ones wait for another replica."""
 _LOCK, _SUFFIX, _LENGTH_BYTES = "lock", ".records", 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndedReplicas:
-    """What was taken over: the ids of the dead replicas, and the last record of each of their calls."""
+    """The ids of the dead replicas that were taken over, and the last record of each of their calls."""
 
     replica_ids: tuple[str, ...]
     records: dict[str, CallRecord]
@@ -84,7 +84,7 @@ class CallFiles:
                 old.unlink()
 
     def take_over(self) -> EndedReplicas:
-        """Move the directories of dead replicas below the own one, and return what is in them."""
+        """Move the directories of dead replicas below the own one, and return their ids and records."""
         self._remove_old()
         records: dict[str, CallRecord] = {}
         ended: list[str] = []
@@ -112,7 +112,7 @@ class CallFiles:
         return False
 
     def _remove_old(self) -> None:
-        """Remove the directories whose calls are all over."""
+        """Remove the directories that nothing was written to for `kept_s`: all of their calls are over."""
         for directory in _directories(self._own):
             if self._clock() - _written_at_s(directory) > self._kept_s:
                 shutil.rmtree(directory)

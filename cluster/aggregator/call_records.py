@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 from aiohttp import ClientError
 
-from cluster.aggregator.call_files import CallFiles
+from cluster.aggregator.call_files import MAX_DIRECTORIES, CallFiles
 from cluster.aggregator.handle import AggregatorHandle
 from cluster.aggregator.messages import pack_records
 from cluster.aggregator.transport import (
@@ -35,7 +35,6 @@ from routing.retry import backoff_s
 KEPT_S = 600.0
 """Longer than an intent lives: a restarted aggregator gets the records of all calls that it may still ask for."""
 MAX_KEPT = 50_000
-MAX_ENDED = 64
 MAX_MESSAGE_RECORDS = 5_000
 NO_RECORDS = pack_records([])
 FIRST_BACKOFF_S, MAX_BACKOFF_S = 0.1, 5.0
@@ -84,7 +83,7 @@ class CallRecordOutbox:
         self._replica_id = uuid.uuid4().hex
         self._files: CallFiles | None = None
         self._ended: dict[str, None] = {}
-        """The dead replicas whose records are kept here too."""
+        """The ids of dead replicas. Their records are kept here too."""
         self._unsent: dict[str, None] = {}
         """Those of them that the present aggregator does not know of."""
         self._dropped_at_s = -math.inf
@@ -131,7 +130,7 @@ class CallRecordOutbox:
                 self._lose_files(error)
 
     def _lose_files(self, error: OSError) -> None:
-        """Go on without files: what they hold is no longer complete."""
+        """Go on without files: a write failed, so that they are incomplete."""
         if self._files is not None:
             log.warning(
                 "call records not written to files", error=type(error).__name__, effect="lost if this replica is killed"
@@ -216,8 +215,10 @@ class CallRecordOutbox:
         self._bound_kept()
         for replica_id in ended.replica_ids:
             self._ended[replica_id] = self._unsent[replica_id] = None
-        while len(self._ended) > MAX_ENDED:
-            del self._ended[next(iter(self._ended))]
+        while len(self._ended) > MAX_DIRECTORIES:
+            oldest = next(iter(self._ended))
+            del self._ended[oldest]
+            self._unsent.pop(oldest, None)
 
     async def _send_ended(self, address: TransportAddress) -> None:
         """Send the records of the dead replicas on connections in their names. What fails is sent at the next turn."""
