@@ -129,6 +129,7 @@ def _gateway_settings(settings: AppSettings) -> GatewaySettings:
         retries=settings.retries,
         fairness=settings.fairness,
         knowledge=settings.knowledge,
+        tools=settings.tools,
         simple_tier_from=settings.costs.simple_tier_from,
         scaled_to_zero=frozenset(
             name for name in ("vision", "llm", "embeddings") if getattr(settings.scaling, name).min_replicas == 0

@@ -15,6 +15,7 @@ from deployments.gateway.models import ClusterClient, GatewaySettings, ModelHand
 from deployments.gateway.service import Gateway
 from deployments.handles import ModelHandle, ReplicaCheck
 from deployments.routes import build_routes
+from deployments.tools.assembly import tool_service
 from routing.catalogue import Catalogue
 from routing.models import Directory
 from routing.process import configure_logs, freeze_startup_objects
@@ -47,11 +48,12 @@ class Router:
         metrics = ServeMetrics(instruments)
         configure_tracing("rayroom-router", metrics.spans_lost)
         self._gateway = Gateway(settings, catalogue, keys, handles, cluster, directory, metrics=metrics)
+        self._tools = tool_service(self._gateway)
         freeze_startup_objects()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         # Ray Serve adds an id to each response, and a client would receive two.
-        return build_routes(self._gateway, request_ids=False)
+        return build_routes(self._gateway, request_ids=False, tools=self._tools)
 
     async def check_health(self) -> None:
         """Raise if this replica could serve no request; Serve replaces it then. It is called on the event loop."""

@@ -33,14 +33,17 @@ from deployments.gateway.frame_prompt import frame_of_body, frame_of_jpeg
 from deployments.gateway.service import Gateway
 from deployments.openai_routes import add_chat, add_embeddings, add_models, add_responses
 from deployments.room_access import room_token, with_rate
+from deployments.tool_routes import add_tools
+from deployments.tools.assembly import tool_service
+from deployments.tools.service import ToolService
 from routing import VERSION
 from routing.errors import NotAJpeg
 
 MAX_FRAME_BYTES = 2 * 1024 * 1024
 
 
-def build_routes(gateway: Gateway, request_ids: bool = True) -> FastAPI:
-    """Return the ASGI app that serves `gateway`; `request_ids` is ApiApp's."""
+def build_routes(gateway: Gateway, request_ids: bool = True, tools: ToolService | None = None) -> FastAPI:
+    """Return the ASGI app that serves `gateway`, and by default its own tools; `request_ids` is ApiApp's."""
     app = ApiApp(
         title="rayroom",
         version=VERSION,
@@ -58,6 +61,7 @@ def build_routes(gateway: Gateway, request_ids: bool = True) -> FastAPI:
     add_models(app, gateway)
     add_responses(app, gateway, schemas)
     _add_knowledge(app, gateway)
+    add_tools(app, gateway, tools or tool_service(gateway))
     _add_usage(app, gateway)
     add_bill(app, gateway)
     describe(app, configured_rules(gateway.catalogue, gateway.settings.embeddings.models))
@@ -137,6 +141,7 @@ def _add_rooms(app: ApiApp, gateway: Gateway) -> None:
                 "budget": opened.budget and asdict(opened.budget),
                 "agent": opened.agent.model_dump(by_alias=True),
                 "agent_refused": [asdict(field) for field in opened.refused],
+                "has_tools": any(tenant.tools.sources()),
             }
         )
 

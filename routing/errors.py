@@ -25,6 +25,12 @@ RayroomError
 ├── BackendError             the company's backend
 │   ├── BackendUnavailable   no response, or a temporary failure           503
 │   └── BackendRefused       it rejects our key or configuration           502
+├── ToolUnknown              the room has no such tool                     404
+├── ToolChanged              its source describes the tool otherwise now   409
+├── ToolUnconfirmed          a tool that changes something, without a yes  403
+├── ToolError                the source of a tool failed                   502
+│   ├── ToolTimeout          it did not answer in time                     504
+│   └── ToolAddressRefused   its address is not one that it may have       502
 ├── ProviderError            a vendor's attempt failed                     502
 │   ├── ProviderTimeout      one of our timers expired                     504
 │   ├── ProviderRateLimited  the vendor limits our request rate
@@ -263,6 +269,48 @@ class BackendRefused(BackendError):
     """The backend rejects the request: its key, transformer or procedures do not match the configuration."""
 
     code = "backend_refused"
+
+
+class ToolUnknown(RayroomError):
+    """The room has no such tool."""
+
+    status = 404
+    code = "tool_not_found"
+    type = "invalid_request_error"
+
+
+class ToolChanged(RayroomError):
+    """The tool is not as it was when the room's tools were listed; list them again."""
+
+    status = 409
+    code = "tool_changed"
+    type = "invalid_request_error"
+
+
+class ToolUnconfirmed(Forbidden):
+    """The tool changes something, and nobody has confirmed the call."""
+
+    code = "tool_unconfirmed"
+
+
+class ToolError(RayroomError):
+    """The source of the tool failed."""
+
+    status = 502
+    code = "tool_failed"
+
+
+class ToolTimeout(ToolError):
+    """The source of the tool did not answer in time."""
+
+    status = 504
+    code = "tool_timeout"
+
+
+class ToolAddressRefused(ToolError):
+    """The address of the tool's server is not one that the operator allows."""
+
+    code = "tool_address_refused"
 
 
 class ProviderError(RayroomError):

@@ -11,8 +11,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from routing.chat import ChatOptions, Effort, Message, ToolCall, ToolCallDelta
+from routing.tools.models import OfferedTool, ToolInvocation, ToolResult
+from routing.tools.record import TenantTools
 
-Service = Literal["vision", "llm", "embeddings", "stt", "tts"]
+Service = Literal["vision", "llm", "embeddings", "stt", "tts", "tools"]
 
 
 class Tier(StrEnum):
@@ -90,6 +92,8 @@ class Tenant:
     """The shares of a daily or monthly budget that raise an alert; None for those of the configuration."""
     agent: TenantAgent = field(default_factory=TenantAgent)
     """The agent of its rooms, as far as it differs from the worker's."""
+    tools: TenantTools = field(default_factory=TenantTools)
+    """The tools that this agent may call."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -425,3 +429,9 @@ class Directory(Protocol):
     async def search(
         self, tenant_id: str, query: str, embedding: tuple[float, ...], top_k: int
     ) -> tuple[Passage, ...]: ...
+
+    async def tools(self, tenant_id: str) -> tuple[OfferedTool, ...]:
+        """Return the tools of the backend's own procedures for a tenant; raises BackendError."""
+
+    async def call_tool(self, call: ToolInvocation) -> ToolResult:
+        """Return the result of one of them; raises BackendError."""

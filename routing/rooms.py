@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from routing.errors import BadInput, Forbidden, RoomNameInvalid
 from routing.models import TenantAgent
+from routing.tools.record import BACKEND, MAX_SERVERS, TenantTools, ToolServer, ToolSource
+from routing.validation import first_error
 
 MAX_ROOM_BYTES = 256
 MAX_FIELDS, MAX_KEY_CHARS = 32, 64
@@ -89,3 +91,50 @@ def read_tenant_agent(value: Any, base: TenantAgent | None = None) -> tuple[Tena
         except ValidationError as error:
             refused.append(RefusedField(name=str(key)[:MAX_KEY_CHARS], problem=error.errors()[0]["msg"]))
     return base.model_copy(update=changes), tuple(refused)
+
+
+def read_tenant_tools(value: Any) -> tuple[TenantTools, tuple[RefusedField, ...]]:
+    """Return the tools that a tenant's record names, and the parts that are wrong, which are left out."""
+    if value is None:
+        return TenantTools(), ()
+    if not isinstance(value, dict):
+        return TenantTools(), (RefusedField(name="tools", problem="must be an object"),)
+    refused = [
+        RefusedField(name=str(key)[:MAX_KEY_CHARS], problem="is no field of `tools`")
+        for key in list(value)[:MAX_FIELDS]
+        if key not in TenantTools.model_fields
+    ]
+    backend = _tool_source(ToolSource, value.get("backend"), "backend", refused)
+    listed = value.get("servers", ())
+    if not isinstance(listed, list | tuple):
+        refused.append(RefusedField(name="servers", problem="must be a list"))
+        listed = ()
+    servers: dict[str, ToolServer] = {}
+    for index, one in enumerate(listed[: 2 * MAX_SERVERS]):
+        where = f"servers.{index}"
+        server = _tool_source(ToolServer, one, where, refused)
+        if server is None:
+            continue
+        if server.name in {*servers, BACKEND} or len(servers) == MAX_SERVERS:
+            problem = f"a name must be unique and not `{BACKEND}`, and there may be {MAX_SERVERS} servers"
+            refused.append(RefusedField(name=where, problem=problem))
+        else:
+            servers[server.name] = server
+    return TenantTools(servers=tuple(servers.values()), backend=backend), tuple(refused)
+
+
+S = TypeVar("S", bound=ToolSource)
+
+
+def _tool_source(kind: type[S], value: Any, where: str, refused: list[RefusedField]) -> S | None:
+    """Return a source of tools; None if there is none, or it is wrong, which is added to `refused`."""
+    if value is None:
+        return None
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        field, message = first_error(error)
+        # A key of `tools` may be any text, so only the first step of the path is named.
+        name = f"{where}.{field.partition('.')[0]}" if field else where
+        refused.append(RefusedField(name=name[:MAX_KEY_CHARS], problem=message))
+        return None

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from cluster.costs.row_answers import RowAnswer
 from routing.models import FlushRow, Passage, Tenant
+from routing.tools.models import OfferedTool, ToolInvocation, ToolResult
 
 
 class Backend(Protocol):
@@ -26,5 +27,11 @@ class Backend(Protocol):
 
         The request names one tenant, so a passage without a tenant counts as that tenant's.
         """
+
+    async def tools(self, tenant_id: str) -> tuple[OfferedTool, ...]:
+        """Return the tools that the backend itself offers a tenant, unchecked; raises BackendError."""
+
+    async def call_tool(self, call: ToolInvocation) -> ToolResult:
+        """Return the result of one of them; raises BackendError."""
 
     async def aclose(self) -> None: ...

@@ -17,6 +17,7 @@ from cluster.config.settings import BackendSettings
 from cluster.costs.models import NANOUSD_PER_USD
 from routing.errors import ConfigurationError
 from routing.models import Passage, Tenant
+from routing.tools.models import OfferedTool, ToolInvocation, ToolResult
 
 
 def check_backend(settings: BackendSettings, environment: Mapping[str, str]) -> None:
@@ -57,6 +58,12 @@ class CachedDirectory:
     async def search(self, tenant_id: str, query: str, embedding: tuple[float, ...], top_k: int) -> tuple[Passage, ...]:
         return await self._backend.search(tenant_id, query, embedding, top_k)
 
+    async def tools(self, tenant_id: str) -> tuple[OfferedTool, ...]:
+        return await self._backend.tools(tenant_id)
+
+    async def call_tool(self, call: ToolInvocation) -> ToolResult:
+        return await self._backend.call_tool(call)
+
 
 def stale_s(settings: BackendSettings) -> float:
     """Return how long a tenant is served from the cache while the backend fails."""
@@ -76,6 +83,7 @@ def _local_tenants(settings: BackendSettings) -> tuple[Tenant, ...]:
             room_budget_nanousd=_nanousd(tenant.room_budget_usd),
             time_zone=tenant.time_zone,
             budget_alerts=tenant.budget_alerts,
+            tools=tenant.tools,
         )
         for tenant_id, tenant in settings.local_tenants.items()
     )

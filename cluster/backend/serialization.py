@@ -12,7 +12,8 @@ from cluster.costs.models import NANOUSD_PER_USD
 from routing.billing.budgets import known_zone
 from routing.errors import BackendRefused
 from routing.models import FlushRow, Tenant, TenantAgent
-from routing.rooms import read_tenant_agent
+from routing.rooms import read_tenant_agent, read_tenant_tools
+from routing.tools.record import TenantTools
 
 MAX_BUDGET_ALERTS = 20
 """The thresholds of one tenant: each settlement compares its spend with all of them."""
@@ -68,6 +69,7 @@ def to_tenant(tenant_id: str, data: Any) -> Tenant:
         time_zone=_time_zone(data.get("timeZone")),
         budget_alerts=_budget_alerts(tenant_id, data.get("budgetAlerts")),
         agent=_agent(tenant_id, data.get("agent")),
+        tools=_tools(tenant_id, data.get("tools")),
     )
 
 
@@ -130,6 +132,14 @@ def _agent(tenant_id: str, value: Any) -> TenantAgent:
     for field in refused:
         log.warning("field of the tenant's agent ignored", tenant=tenant_id, field=field.name, problem=field.problem)
     return agent
+
+
+def _tools(tenant_id: str, value: Any) -> TenantTools:
+    """Return a tenant's sources of tools without the wrong ones, which are logged."""
+    tools, refused = read_tenant_tools(value)
+    for field in refused:
+        log.warning("tools of the tenant ignored", tenant=tenant_id, field=field.name, problem=field.problem)
+    return tools
 
 
 def _share(value: Any) -> float | None:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from cluster.costs.row_answers import RowAnswer
-from routing.errors import TenantUnknown
+from routing.errors import BackendRefused, TenantUnknown
 from routing.models import FlushRow, Passage, Tenant
+from routing.tools.models import OfferedTool, ToolInvocation, ToolResult
 
 BUSY_TIMEOUT_S = 5.0
 T = TypeVar("T")
@@ -66,6 +67,12 @@ class LocalBackend:
                 key=lambda passage: (-(passage.score or 0.0), passage.passage_id),
             )[:top_k]
         )
+
+    async def tools(self, tenant_id: str) -> tuple[OfferedTool, ...]:
+        return ()
+
+    async def call_tool(self, call: ToolInvocation) -> ToolResult:
+        raise BackendRefused("The embedded backend has no tools.")
 
     async def aclose(self) -> None:
         return None

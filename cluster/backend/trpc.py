@@ -14,6 +14,7 @@ from cluster.backend.clock_check import ClockCheck
 from cluster.backend.cost_answers import TOO_LARGE, raise_too_large, row_answer
 from cluster.backend.knowledge import SearchInput, fits_url, own_passages, search_input, shortened, url_encoded
 from cluster.backend.serialization import cost_event, to_tenant
+from cluster.backend.tools import CALL_TOOL, LIST_TOOLS, MAX_TOOL_TIMEOUT_S, call_input, called_tool, offered_tools
 from cluster.backend.trpc_response import (
     KEY_CODES,
     TRANSIENT,
@@ -27,6 +28,7 @@ from cluster.backend.trpc_response import (
 from cluster.costs.row_answers import CallTooLarge, RowAnswer
 from routing.errors import BackendError, BackendRefused, BackendUnavailable, TenantUnknown
 from routing.models import FlushRow, Passage, Tenant
+from routing.tools.models import OfferedTool, ToolInvocation, ToolResult
 
 TRACK_COST = "analytics.trackCost"
 
@@ -71,6 +73,13 @@ class TrpcBackend:
         data = await self._search(search_input(tenant_id, query, embedding, top_k))
         return own_passages(tenant_id, data, top_k)
 
+    async def tools(self, tenant_id: str) -> tuple[OfferedTool, ...]:
+        return offered_tools(await self._query(LIST_TOOLS, {"tenantId": tenant_id}))
+
+    async def call_tool(self, call: ToolInvocation) -> ToolResult:
+        # The caller's deadline bounds it: a tool may take longer than any other procedure.
+        return called_tool(await self._mutate(CALL_TOOL, call_input(call), MAX_TOOL_TIMEOUT_S))
+
     async def _search(self, search: SearchInput) -> Any:
         """Query by GET, as tRPC does; a long input goes by POST where the server has `allowMethodOverride`."""
         if self._post_queries and not fits_url(self._wrapped(search)):
@@ -90,12 +99,13 @@ class TrpcBackend:
         response, reply = await self._send("GET", f"{procedure}?input={url_encoded(self._wrapped(value))}")
         return self._data(self._outcome(response, reply, procedure), procedure)
 
-    async def _mutate(self, procedure: str, value: Mapping[str, Any]) -> Any:
-        return self._data(await self._single(procedure, value), procedure)
+    async def _mutate(self, procedure: str, value: Mapping[str, Any], longest_s: float | None = None) -> Any:
+        return self._data(await self._single(procedure, value, longest_s), procedure)
 
-    async def _single(self, procedure: str, value: Mapping[str, Any]) -> Any:
-        """Return a mutation's data or TrpcError."""
-        return self._outcome(*await self._send("POST", procedure, content=json.dumps(self._wrapped(value))), procedure)
+    async def _single(self, procedure: str, value: Mapping[str, Any], longest_s: float | None = None) -> Any:
+        """Return a mutation's data or TrpcError, after `longest_s` in place of the configured timeout."""
+        sent = json.dumps(self._wrapped(value))
+        return self._outcome(*await self._send("POST", procedure, longest_s, content=sent), procedure)
 
     async def _batch(self, procedure: str, values: Sequence[Mapping[str, Any]]) -> list[Any]:
         """Return each value's data or TrpcError, in order; raises BackendError when the batch fails as a whole."""
@@ -112,10 +122,14 @@ class TrpcBackend:
             raise CallTooLarge(f"{procedure}: the backend does not accept a batch of {len(values)}.")
         raise self._failure(error, procedure)
 
-    async def _send(self, method: str, path: str, **request: Any) -> tuple[httpx.Response, Any]:
+    async def _send(
+        self, method: str, path: str, longest_s: float | None = None, **request: Any
+    ) -> tuple[httpx.Response, Any]:
+        if longest_s is not None:
+            request["timeout"] = longest_s
         try:
             # httpx applies its timeout to each read: only this bounds the whole call.
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(longest_s or self._timeout_s):
                 async with self._client().stream(method, f"{self._base_url}/{path}", **request) as response:
                     self._clock.compare(response.headers.get("date"))
                     return response, await read(response)

@@ -6,7 +6,6 @@ import os
 import re
 import secrets
 import shlex
-import stat
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ import structlog
 from filelock import FileLock
 
 from deployments.api.access.keys import Keys
+from deployments.common.private_files import refuse_readable_by_others
 from routing.errors import ConfigurationError
 
 AGENT, ADMIN, SECRET = "RAYROOM_AGENT_KEYS", "RAYROOM_ADMIN_KEYS", "RAYROOM_TOKEN_SECRET"
@@ -132,16 +132,6 @@ def read_keys_file(file: Path) -> dict[str, str]:
         return {name: "".join(shlex.split(value)) for name, _, value in pairs}
     except ValueError:
         raise ConfigurationError(f"{file}: a value has a quote without its end.", "keys.file") from None
-
-
-def refuse_readable_by_others(file: Path) -> None:
-    """Raise ConfigurationError if every user of the machine can read or write a file of keys; OSError if it is gone."""
-    mode = stat.S_IMODE(file.stat().st_mode)
-    if mode & 0o006:
-        raise ConfigurationError(
-            f"{file}: has mode {mode:04o}, so every user of this machine can read or change its keys; chmod 600 it.",
-            "keys.file",
-        )
 
 
 def _version(file: Path) -> tuple[int, ...] | None:

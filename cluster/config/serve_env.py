@@ -10,7 +10,7 @@ from pathlib import Path
 
 import structlog
 
-from cluster.config.keys import refuse_readable_by_others
+from deployments.common.private_files import refuse_readable_by_others
 from routing.errors import ConfigurationError
 
 log = structlog.get_logger()

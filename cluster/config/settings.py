@@ -18,6 +18,7 @@ from deployments.common.settings import (
     RoomSettings,
     Settings,
     SimulationSettings,
+    ToolSettings,
     VendorSettings,
     VisionSettings,
 )
@@ -29,6 +30,7 @@ from routing.fairness import FairnessSettings
 from routing.models import Service
 from routing.prices import AccountPrice
 from routing.retry import RetrySettings
+from routing.tools.record import TenantTools
 from routing.validation import Count, HttpUrl, Seconds, Share, errors_of
 from routing.vendor_keys import HIDDEN, hide_keys
 
@@ -132,6 +134,8 @@ class LocalTenant(Settings):
     budget_alerts: tuple[BudgetShare, ...] | None = None
     """The shares of its budgets that raise an alert; unset, those of `costs.budget_alerts`."""
     requests_per_minute: Count | None = None
+    tools: TenantTools = TenantTools()
+    """The MCP servers of its agent's tools; the embedded backend has no tools of its own."""
 
 
 class BackendSettings(Settings):
@@ -182,6 +186,7 @@ class AppSettings(Settings):
     embeddings: EmbeddingsSettings
     knowledge: KnowledgeSettings = KnowledgeSettings()
     rooms: RoomSettings = RoomSettings()
+    tools: ToolSettings = ToolSettings()
     costs: CostSettings = CostSettings()
     backend: BackendSettings = BackendSettings()
     keys: KeySettings = KeySettings()
@@ -221,7 +226,8 @@ class AppSettings(Settings):
         costs = self.costs.model_copy(update={"journal_path": str(root / self.costs.journal_path)})
         backend = self.backend.model_copy(update={"local_path": str(root / self.backend.local_path)})
         keys = self.keys.model_copy(update={"file": str(root / self.keys.file)})
-        return self.model_copy(update={"costs": costs, "backend": backend, "keys": keys})
+        tools = self.tools.model_copy(update={"credentials_dir": str(root / self.tools.credentials_dir)})
+        return self.model_copy(update={"costs": costs, "backend": backend, "keys": keys, "tools": tools})
 
 
 def parse_settings(args: dict[str, Any]) -> AppSettings:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from routing.models import Tier
-from routing.validation import HttpUrl, Seconds, Share
+from routing.validation import Count, HttpUrl, Seconds, Share
 
 EnvironmentName = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]
 
@@ -142,6 +142,28 @@ class KnowledgeSettings(Settings):
     total_chars: Annotated[int, Field(ge=100, le=200_000)] = 32_000
     least_score: FiniteFloat | None = None
     """Passages with a lower score are dropped; the knowledge base defines the scale. One without a score stays."""
+
+
+HostPattern = Annotated[str, Field(pattern=r"^(\*\.)?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?$")]
+"""A host, or `*.` and a domain for all hosts below it; with or without `:` and a port."""
+
+
+class ToolSettings(Settings):
+    """The servers of tools that tenants may name in their records, and the limits of each call."""
+
+    hosts: tuple[HostPattern, ...] = ()
+    """The hosts of MCP servers. They must have public addresses, and are reached over https only."""
+    internal_hosts: tuple[HostPattern, ...] = ()
+    """The hosts in your own network, which may have private addresses and be reached without TLS."""
+    credentials_dir: str = ".rayroom/tool_credentials"
+    """The directory of the servers' credentials: a file TENANT/NAME each, which is read at each use."""
+    connect_timeout_s: Seconds = 5
+    """The time until a server has said which tools it has."""
+    call_timeout_s: Seconds = 8
+    answer_bytes: Annotated[int, Field(ge=4_096, le=1_048_576)] = 262_144
+    """The most bytes of one answer; a longer one is not read to its end, and the call fails."""
+    calls_per_tenant: Count = 8
+    """The most calls and listings of one tenant at a time, in one router replica."""
 
 
 class RoomSettings(Settings):

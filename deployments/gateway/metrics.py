@@ -55,6 +55,9 @@ class GatewayMetrics:
 
     def authentication_failed(self, credential: Credential, reason: FailureReason) -> None: ...
 
+    def tool_called(self, outcome: str, took_s: float, cost_nanousd: int) -> None:
+        """Count a call of a tool; `outcome` is `ok`, `tool_error`, `cancelled`, or the code of an error."""
+
 
 class ServeMetrics(GatewayMetrics):
     """Counts in this replica; Ray adds deployment and replica to the labels."""
@@ -118,6 +121,14 @@ class ServeMetrics(GatewayMetrics):
 
     def authentication_failed(self, credential: Credential, reason: FailureReason) -> None:
         self._instruments.add(names.FAILED_AUTHENTICATIONS, 1, {"credential": credential, "reason": reason})
+
+    def tool_called(self, outcome: str, took_s: float, cost_nanousd: int) -> None:
+        self._instruments.add(names.TOOL_CALLS, 1, {"outcome": outcome})
+        self._instruments.observe(names.TOOL_SECONDS, took_s, {})
+        if cost_nanousd:
+            # The names of tools are the tenants', so that no label holds one.
+            at = {"service": "tools", "vendor": "tenant", "model": "tools"}
+            self._instruments.add(names.COST, cost_nanousd, {**at, "kind": names.COST_KINDS[False]})
 
     def spans_lost(self, spans: int) -> None:
         """Count spans that the collector of traces did not take; any thread may call it."""

@@ -11,6 +11,7 @@ from deployments.common.settings import (
     KnowledgeSettings,
     RoomSettings,
     ServiceSettings,
+    ToolSettings,
     VisionSettings,
 )
 from deployments.gateway.metering import BillingContext
@@ -38,6 +39,7 @@ class GatewaySettings:
     retries: RetrySettings
     fairness: FairnessSettings
     knowledge: KnowledgeSettings
+    tools: ToolSettings = field(default_factory=ToolSettings)
     first_token_p99_s: Mapping[str, float] = field(default_factory=dict)
     """The published p99 of the time to the first token, by model."""
     simple_tier_from: float = NEARLY_SPENT

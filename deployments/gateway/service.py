@@ -90,7 +90,7 @@ class Gateway:
         self.authentication = Authentication(keys, tokens, failures)
         self._handles = handles
         self._cluster = cluster
-        self._directory = directory
+        self.directory = directory
         self._clock = clock
         self._closed = False
         self._limits = TenantLimits()
@@ -102,11 +102,11 @@ class Gateway:
         self._vision = RoutedService.of("vision", settings.vision, rng, settings.simple_tier_from)
         self._llm = RoutedService.of("llm", settings.llm, rng, settings.simple_tier_from)
         self._frames = FrameOrder()
-        self._meter = Meter(cluster, catalogue, settings.simulated_vendors, settings.intent_grace_s, clock)
+        self.meter = Meter(cluster, catalogue, settings.simulated_vendors, settings.intent_grace_s, clock)
         breakers = Breakers(rng, settings.breakers)
         self._failover = Failover(
             catalogue,
-            self._meter,
+            self.meter,
             settings.retries,
             breakers,
             rng,
@@ -121,7 +121,7 @@ class Gateway:
         checks = [cluster.ready, *([handles.replicas] if handles.replicas is not None else [])]
         self._readiness = Readiness(checks, time.monotonic)
         permission = RoomPermission(keys, failures)
-        self.rooms = RoomService(settings.rooms, permission, cluster, directory, self._meter, speech, clock, metrics)
+        self.rooms = RoomService(settings.rooms, permission, cluster, directory, self.meter, speech, clock, metrics)
 
     @property
     def keys(self) -> Keys:
@@ -247,7 +247,7 @@ class Gateway:
     def _decide(self, service: RoutedService, wanted: str, complexity: Complexity, billing: BillingContext) -> Decision:
         self._check_served(wanted)
         tenant = billing.tenant
-        standing = TenantStanding(plan=tenant.plan, budget_used=self._meter.budget_used(tenant, billing.room))
+        standing = TenantStanding(plan=tenant.plan, budget_used=self.meter.budget_used(tenant, billing.room))
         decision = choose(
             wanted,
             complexity,
@@ -274,7 +274,7 @@ class Gateway:
         return dt.datetime.fromtimestamp(self._clock(), dt.UTC).date()
 
     async def _admit(self, token: RoomToken, service: Service, limits: TenantLimits) -> AdmittedRequest:
-        tenant = await self._directory.tenant(token.tenant_id)
+        tenant = await self.directory.tenant(token.tenant_id)
         check_active(tenant)
         rate = limits.take(tenant, self._clock())
         if rate is not None:

@@ -30,12 +30,15 @@ REFUSALS = "rayroom_refusals"
 REFUSED_UPLOADS = "rayroom_refused_uploads"
 SET_ASIDE_USAGE = "rayroom_speech_usage_set_aside"
 FAILED_AUTHENTICATIONS = "rayroom_failed_authentications"
+TOOL_CALLS = "rayroom_tool_calls"
+TOOL_SECONDS = "rayroom_tool_seconds"
 SPANS_LOST = "rayroom_spans_lost"
 
 ROUTES = (
     *("/v1/chat/completions", "/v1/frames", "/healthz", "/readyz", "/v1/rooms", "/v1/rooms/{room}/heartbeat"),
     *("/v1/rooms/{room}", "/v1/embeddings", "/v1/models", "/v1/models/{model:path}", "/v1/responses"),
     *("/v1/knowledge/search", "/v1/tenants/{tenant_id}/usage", "/v1/bill", "/openapi.json", "other"),
+    *("/v1/rooms/{room}/tools", "/v1/rooms/{room}/tools/calls"),
 )
 """The routes of the app; `other` is every path that has none."""
 KNOWN_TIERS = frozenset({"default", "standard", "auto", "flex", "priority", "batch", "on_demand", "scale"})
@@ -45,6 +48,7 @@ COST_KINDS = ("reported", "estimated")
 OUTCOMES = ("ok", "error", "cancelled")
 SHED_CODES = ("overloaded", "rate_limit_exceeded", "budget_exceeded", "costs_unavailable", "internal_error")
 """The codes that each route has from the start; the others begin at their first error."""
+TOOL_OUTCOMES = ("ok", "tool_error", "cancelled", "tool_failed", "tool_timeout", "tool_address_refused")
 BREAKER_LEVELS = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerState.OPEN: 2}
 
 
@@ -162,5 +166,13 @@ ROUTER_METRICS = (
         credential=("agent key", "admin key", "room token", "dispatch signature"),
         reason=("invalid", "expired", "not allowed"),
     ),
+    _router(
+        TOOL_CALLS,
+        "counter",
+        "Calls of tools: `tool_error` is the tool's own, other outcomes are the codes of errors.",
+        "outcome",
+        outcome=TOOL_OUTCOMES,
+    ),
+    _router(TOOL_SECONDS, "histogram", "The time of a tool's call, with its connection.", buckets=SECONDS),
     _router(SPANS_LOST, "counter", "Spans that the collector of traces did not take."),
 )

@@ -45,6 +45,7 @@ from routing.fairness import FairnessSettings
 from routing.models import Delta, Directory, Intent, Passage, RoomHeartbeat, Settlement, Spending, Tenant, TenantTotals
 from routing.ratelimit import TakenRequests
 from routing.retry import RetrySettings
+from routing.tools.models import OfferedTool, ToolInvocation, ToolResult
 from tests.support.recorded_instruments import RecordedInstruments
 from tests.support.scripted_replica import ScriptedReplica
 
@@ -82,6 +83,8 @@ class Tenants:
     """A directory in memory."""
 
     tenants: dict[str, Tenant] = field(default_factory=lambda: {tenant.tenant_id: tenant for tenant in TENANTS})
+    offered: tuple[OfferedTool, ...] = ()
+    called: list[ToolInvocation] = field(default_factory=list)
 
     async def tenant(self, tenant_id: str) -> Tenant:
         if tenant_id not in self.tenants:
@@ -90,6 +93,13 @@ class Tenants:
 
     async def search(self, tenant_id: str, query: str, embedding: tuple[float, ...], top_k: int) -> tuple[Passage, ...]:
         return ()
+
+    async def tools(self, tenant_id: str) -> tuple[OfferedTool, ...]:
+        return self.offered
+
+    async def call_tool(self, call: ToolInvocation) -> ToolResult:
+        self.called.append(call)
+        return ToolResult(text=f"{call.tool} says forty two")
 
 
 class InProcessCluster:

@@ -33,8 +33,10 @@ from deployments.api.openapi.room_responses import (
     TenantReport,
     UsageTotals,
 )
+from deployments.api.openapi.tool_responses import RoomTools, ToolCallAnswer
 from deployments.api.responses.schemas import ResponsesRequest
 from deployments.api.room_schemas import Heartbeat, OpenRoom
+from deployments.api.tool_schemas import ToolCallRequest
 
 _REF = "#/components/schemas/{model}"
 ROOM, AGENT, ADMIN = "roomToken", "agentKey", "adminKey"
@@ -48,14 +50,15 @@ _ERRORS = {
     401: "There is no valid key or token, or the token's room was closed.",
     402: "The request may exceed the tenant's budget; its estimate and the remainder are among the facts.",
     403: "The key or token has no permission for this room or tenant, or the tenant is suspended.",
-    404: "There is no such model, tenant or route.",
+    404: "There is no such model, tenant, tool or route.",
     408: "The body arrived too slowly.",
+    409: "The tool is not as it was when the room's tools were listed.",
     410: "The vendor has retired the model; `successor` names the next one.",
     413: "The body or an image is too large.",
     415: "The body is not a JPEG.",
     429: "The tenant exceeds its request rate.",
     500: "A bug, or a wrong configuration.",
-    502: "A vendor or the company's backend failed.",
+    502: "A vendor, a tool's server or the company's backend failed.",
     503: "Everything is busy, or the cost journal, the backend or a vendor does not answer now.",
     504: "The vendors did not answer in time.",
 }
@@ -96,7 +99,10 @@ _KINDS: tuple[type[BaseModel], ...] = (
     ResponseEvent,
     ResponseObject,
     ResponsesRequest,
+    RoomTools,
     TenantReport,
+    ToolCallAnswer,
+    ToolCallRequest,
     UsageTotals,
 )
 

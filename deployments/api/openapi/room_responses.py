@@ -69,6 +69,8 @@ class RoomGrant(ResponseBody):
     """The tenant's agent: names, instructions, greeting, language, voice, tier, and what it watches."""
     agent_refused: list[RefusedAgentField]
     """The fields of the metadata's agent that are wrong, and left out."""
+    has_tools: bool
+    """Whether the tenant's record names tools, which `GET /v1/rooms/{room}/tools` lists."""
 
 
 class SetAside(ResponseBody):

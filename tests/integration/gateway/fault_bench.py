@@ -151,7 +151,7 @@ async def gateway(
     leaves = ModelHandles(vision=leaf, llm=leaf, embeddings=leaf)
     settings = replace(settings, **changes)
     router = Gateway(settings, CATALOGUE, KEYS, leaves, bench.cluster, Tenants(), rng=random.Random(7))
-    router._meter._history = copy.deepcopy(bench.good_answer_means)
+    router.meter._history = copy.deepcopy(bench.good_answer_means)
     yield router, bench.cluster
 
 

@@ -1,0 +1,1 @@
+"""The tools of a tenant's agent: its record of them, their names, and their limits."""
