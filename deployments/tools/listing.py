@@ -89,7 +89,7 @@ def escaped(name: str) -> str:
 def _checked(source_name: str, source: ToolSource, tool: OfferedTool) -> RoomTool:
     """Return one tool; raises BadInput with the reason where it cannot be offered to a model."""
     name = f"{source_name}_{tool.name}"
-    if not _NAME.fullmatch(name):
+    if not tool.name or not _NAME.fullmatch(name):
         raise BadInput("its full name must be 1 to 64 letters, digits, hyphens and underscores")
     title = (tool.title or tool.name)[:MAX_TITLE_CHARS]
     description = tool.description[:MAX_DESCRIPTION_CHARS]
