@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 
 import aiohttp
 import structlog
@@ -19,6 +20,8 @@ from room_agent.conversation.chat import ChatInbox
 from room_agent.conversation.hand_over import ChatText, HandedOverState, HandOver
 from room_agent.conversation.llm import RouterLlm
 from room_agent.conversation.manager import ConversationManager
+from room_agent.conversation.tool_client import ToolClient
+from room_agent.conversation.tool_turns import ToolTurns
 from room_agent.conversation.transcription import Transcription
 from room_agent.core.router_client import HeartbeatResult, OpenedRoom, RouterClient
 from room_agent.core.settings import SpeechSettings
@@ -84,6 +87,7 @@ class RoomSpeech:
             services=services,
             speech_output=speaker,
             agent=opened.agent,
+            tools=self._tools(opened, self._llm),
         )
         # Before the first microphone: without it speech would be transcribed unpaid until the first heartbeat.
         self.voice.notices.on_heartbeat(HeartbeatResult(budget=opened.budget))
@@ -134,6 +138,18 @@ class RoomSpeech:
         """Close the journal. Usage that the router has not billed by now is left to the worker's recovery."""
         await self._tasks.aclose(SYNC_TIMEOUT_S)
         self.usage.aclose()
+
+    def _tools(self, opened: OpenedRoom, llm: RouterLlm) -> ToolTurns:
+        """Return the room's tools, which are being listed; the rules of the prompt name them once they are there."""
+        client = ToolClient(self._router) if opened.has_tools else None
+        captions, settings = Transcription(self._room), self._settings
+        tools = ToolTurns(llm, client, captions, time.monotonic, settings.language, settings.names)
+        tools.on_listed = self._on_tools_listed
+        tools.start()
+        return tools
+
+    def _on_tools_listed(self, has_tools: bool) -> None:
+        self.context.agent = replace(self.context.agent, has_tools=has_tools)
 
     async def _show_name(self, name: str) -> None:
         """Let the room's participants see the name by which they can call the agent."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import random
 import re
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,8 @@ from routing.chat import Message, ResponseFormat, Tool, ToolCall, ToolCallDelta,
 from routing.models import Delta, Finish, ModelRequest
 
 ANSWER_TOKENS = (20, 60)
+MAX_RESULT_WORDS = 40
+"""The words of each tool's result that the answer repeats."""
 NAME_WORDS = 2
 """Every answer in words begins with `[simulated MODEL]`."""
 _WORDS = (
@@ -47,8 +50,8 @@ class SimulatedReply:
 def simulated_reply(model: Model, request: ModelRequest, seed: int) -> SimulatedReply:
     """Return the reply, the same for the same request and seed.
 
-    A tool is called where the request forces it, or where the last user message names it. A requested JSON Schema is
-    answered by its smallest instance.
+    A tool is called where the request forces it, or where the last user message names it. Its results are repeated as
+    the answer. A requested JSON Schema is answered by its smallest instance.
     """
     digest = _digest(request, seed)
     calls = tuple(_call(tool, digest) for tool in _due_tools(request))
@@ -57,7 +60,7 @@ def simulated_reply(model: Model, request: ModelRequest, seed: int) -> Simulated
     wanted = request.options.response_format
     if wanted is not None and wanted.type != "text":
         return _cut(_pieces(_json(wanted)), request)
-    words = [*f"[simulated {model.name}]".split(), *_words(digest)]
+    words = [*f"[simulated {model.name}]".split(), *(_results(request) or _words(digest))]
     return _cut(tuple(word + " " for word in words), request)
 
 
@@ -86,6 +89,12 @@ def _plain(text: str) -> str:
 def _call(tool: Tool, digest: bytes) -> ToolCall:
     number = hashlib.blake2b(digest + tool.name.encode(), digest_size=12).hexdigest()
     return ToolCall(call_id=f"call_{number}", name=tool.name, arguments=minimal_json(tool.parameters or _NO_PARAMETERS))
+
+
+def _results(request: ModelRequest) -> list[str]:
+    """Return the first words of the results with which the request ends; none if it ends with another message."""
+    results = itertools.takewhile(lambda message: message.role == "tool", reversed(request.messages))
+    return [word for message in reversed(list(results)) for word in message.text.split()[:MAX_RESULT_WORDS]]
 
 
 def _json(wanted: ResponseFormat) -> str:

@@ -11,7 +11,10 @@ import openai
 from livekit.agents import APIConnectOptions, APIError, APIStatusError, llm
 from livekit.plugins import openai as livekit_openai
 
+from room_agent.conversation.chat_messages import to_chat_context, to_function_tool
 from room_agent.conversation.notices import Trouble
+from room_agent.conversation.tool_calls import RequestedCall
+from room_agent.conversation.tool_client import ListedRoomTool
 from room_agent.core.router_client import RouterClient
 from room_agent.core.router_errors import RouterError
 from room_agent.core.router_transport import KEPT_S, tls
@@ -63,20 +66,26 @@ class RouterLlm:
             await self._client.close()
 
     async def answer(
-        self, messages: Sequence[dict[str, Any]], failed_before: bool = False, participant: str = ""
-    ) -> AsyncIterator[str]:
+        self,
+        messages: Sequence[dict[str, Any]],
+        failed_before: bool = False,
+        participant: str = "",
+        tools: Sequence[ListedRoomTool] = (),
+        may_call: bool = True,
+    ) -> AsyncIterator[str | RequestedCall]:
         """Yield the answer in pieces as they arrive, with at most one retry before the first. Raises NoAnswer.
 
         Closing the iterator cancels the request. `failed_before` makes the router prefer a stronger model, and the bill
-        names the participant.
+        names the participant. The model may request calls of the tools, unless `may_call` is False: vendors demand the
+        tools of earlier calls all the same.
         """
-        context = _context(messages)
+        context = to_chat_context(messages)
         for is_retry in (False, True):
             begun = False
             try:
-                async for words in self._stream(context, failed_before, participant):
+                async for piece in self._stream(context, failed_before, participant, tools, may_call):
                     begun = True
-                    yield words
+                    yield piece
                 return
             except (APIError, TimeoutError, OSError) as error:
                 status = error.status_code if isinstance(error, APIStatusError) else None
@@ -85,7 +94,14 @@ class RouterLlm:
                     raise NoAnswer(Trouble.BUDGET if status == 402 else Trouble.THINKING, status) from None
             await self._before_retry(status)
 
-    async def _stream(self, context: llm.ChatContext, failed_before: bool, participant: str) -> AsyncIterator[str]:
+    async def _stream(
+        self,
+        context: llm.ChatContext,
+        failed_before: bool,
+        participant: str,
+        tools: Sequence[ListedRoomTool],
+        may_call: bool,
+    ) -> AsyncIterator[str | RequestedCall]:
         options = APIConnectOptions(max_retry=0, timeout=FIRST_TOKEN_TIMEOUT_S)
         timeout_s, characters = FIRST_TOKEN_TIMEOUT_S, 0
         extra: dict[str, Any] = {"metadata": {"last_answer": "failed"}} if failed_before else {}
@@ -93,7 +109,11 @@ class RouterLlm:
             extra["user"] = participant
         if headers := trace_headers():
             extra["extra_headers"] = dict(headers)
-        async with self._llm.chat(chat_ctx=context, conn_options=options, extra_kwargs=extra) as stream:
+        if tools and not may_call:
+            extra["tool_choice"] = "none"
+        offered = [to_function_tool(tool.schema_for_model()) for tool in tools]
+        chat = self._llm.chat(chat_ctx=context, conn_options=options, extra_kwargs=extra, tools=list(offered))
+        async with chat as stream:
             while characters < MAX_CHARS:
                 try:
                     async with asyncio.timeout(timeout_s):
@@ -103,6 +123,11 @@ class RouterLlm:
                 if chunk.delta is not None and chunk.delta.content:
                     timeout_s, characters = NEXT_TOKEN_TIMEOUT_S, characters + len(chunk.delta.content)
                     yield chunk.delta.content
+                for call in chunk.delta.tool_calls if chunk.delta is not None else ():
+                    characters += len(call.arguments)
+                    yield RequestedCall(
+                        call_id=call.call_id, name=call.name, arguments=call.arguments, extra=call.extra
+                    )
 
     async def _before_retry(self, status: int | None) -> None:
         if status != 401:
@@ -116,19 +141,3 @@ class RouterLlm:
 
     async def _token(self) -> str:
         return self._router.token
-
-
-def _context(messages: Sequence[dict[str, Any]]) -> llm.ChatContext:
-    """Convert messages of a chat completion to LiveKit's type."""
-    context = llm.ChatContext.empty()
-    for message in messages:
-        content = message["content"]
-        parts: list[Any] = [content] if isinstance(content, str) else [_part(part) for part in content]
-        context.add_message(role=message["role"], content=parts)
-    return context
-
-
-def _part(part: dict[str, Any]) -> str | llm.ImageContent:
-    if part["type"] == "text":
-        return str(part["text"])
-    return llm.ImageContent(image=part["image_url"]["url"])

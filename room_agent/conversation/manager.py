@@ -21,6 +21,7 @@ from room_agent.conversation.llm import RouterLlm
 from room_agent.conversation.notices import Notices, Trouble
 from room_agent.conversation.question_queue import Question
 from room_agent.conversation.responder import Responder
+from room_agent.conversation.tool_turns import ToolTurns
 from room_agent.conversation.transcription import Transcription
 from room_agent.core.participants import AbsenceTracker, Participants
 from room_agent.core.settings import SpeechSettings
@@ -47,6 +48,7 @@ class ConversationManager:
         services: SttServices | None,
         speech_output: SpeechOutput | None,
         agent: TenantAgent,
+        tools: ToolTurns | None = None,
     ) -> None:
         self._room = room
         self._greeting = agent.greeting
@@ -63,7 +65,7 @@ class ConversationManager:
         self.speech_output = speech_output
         self.notices = Notices(self._transcription, speech_output if agent.speaks_unasked else None, clock)
         self.responder = Responder(
-            context, llm, self._transcription, self.notices, speech_output, clock, self._participants
+            context, llm, self._transcription, self.notices, speech_output, clock, self._participants, tools
         )
 
     async def start(self) -> None:
@@ -102,6 +104,7 @@ class ConversationManager:
         await self._microphones.aclose()
         await self._tasks.aclose(CLOSE_TIMEOUT_S)
         await self.responder.aclose()
+        await self.responder.tools.aclose()
         if self.speech_output is not None:
             await self.speech_output.aclose()
         await self._context.knowledge.aclose()
@@ -116,6 +119,7 @@ class ConversationManager:
             "voice_captions_lost": self._transcription.lost,
         }
         counts |= {f"hearing_{name}": count for name, count in asdict(self._stt_counters).items()}
+        counts |= self.responder.tools.report()
         return counts | self.responder.report() | self.notices.report() | self._context.knowledge.counts.report()
 
     # The microphones call these; see transcripts.TranscriptListener.
@@ -198,15 +202,16 @@ class ConversationManager:
     def _receive(self, identity: str, name: str, text: str, at_s: float) -> None:
         """Answer a text that addresses the agent, and add any other to the context."""
         addressee = self._find_addressee(identity, text)
+        confirmed = self.responder.tools.confirmation.take(identity, text, self._clock())
         # Agents are never answered: two of them could go on without end.
-        to_agent = not self._participants.is_agent(identity) and addressee.to_agent
-        if to_agent and asks_to_stop(text, self._settings.names):
+        to_agent = not self._participants.is_agent(identity) and (addressee.to_agent or confirmed is not None)
+        if to_agent and confirmed is None and asks_to_stop(text, self._settings.names):
             self._stop(identity, addressee.rule == "called by name")
         elif to_agent:
             if self._participants.missing({identity}):
                 # They may not come back for the answer, but their text belongs to the context of other answers.
                 self._context.add_remark(name, text)
-            self.responder.ask(Question(identity=identity, name=name, text=text, asked_at_s=at_s))
+            self.responder.ask(Question(identity=identity, name=name, text=text, asked_at_s=at_s, confirmed=confirmed))
         else:
             self._not_addressed += 1
             self._context.add_remark(name, text)

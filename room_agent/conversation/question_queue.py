@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Container
 from dataclasses import dataclass, field, replace
 
+from room_agent.conversation.tool_confirmation import ProposedCall
+
 MAX_WAITING = 16
 MAX_CHARS = 8_192
 """The longest question after joining. A question that would exceed it replaces the earlier one."""
@@ -20,6 +22,8 @@ class Question:
     text: str = field(repr=False)
     asked_at_s: float
     """The end of speech, or the arrival of the chat message. Answer delays are measured from it."""
+    confirmed: ProposedCall | None = None
+    """The call to which this text agrees."""
 
 
 class QuestionQueue:

@@ -16,6 +16,7 @@ from room_agent.context.prompt import Turn
 from room_agent.conversation.llm import NoAnswer, RouterLlm
 from room_agent.conversation.notices import Notices, Trouble
 from room_agent.conversation.question_queue import Question, QuestionQueue
+from room_agent.conversation.tool_turns import ToolTurns
 from room_agent.conversation.transcription import Transcription
 from room_agent.core.counters import Delays
 from room_agent.core.tasks import log_task_end
@@ -120,8 +121,9 @@ class Responder:
         speech_output: SpeechOutput | None,
         clock: Callable[[], float],
         present: Container[str],
+        tools: ToolTurns | None = None,
     ) -> None:
-        self.llm = llm
+        self.tools = tools or ToolTurns(llm, None, transcription, clock)
         self.queue = QuestionQueue()
         self.question: Question | None = None
         """The question that is being answered."""
@@ -219,6 +221,7 @@ class Responder:
     def on_left(self, identity: str) -> None:
         """Drop the question of a participant who left, and stop its answer."""
         self.queue.drop(identity)
+        self.tools.confirmation.on_left(identity)
         if self.question is not None and self.question.identity == identity:
             self.interrupt()
 
@@ -264,6 +267,7 @@ class Responder:
             raise
         finally:
             answer.end(interrupted)
+            self.tools.confirmation.on_answer_ended(not interrupted and not failed, self._clock())
             self._context.answered(answer.text, interrupted)
             self._answered_at_s = self._clock()
             self._last = LastAnswer(
@@ -277,7 +281,7 @@ class Responder:
     async def _speak(self, turn: Turn, answer: PendingAnswer, question: Question) -> None:
         answer.sources = turn.sources
         answer.begin()
-        tokens = self.llm.answer(turn.messages(), failed_before(self._last, question), question.identity)
+        tokens = self.tools.answer(turn, question, failed_before(self._last, question))
         # Closed at once on cancellation: only that cancels the request at the router.
         async with aclosing(tokens):  # type: ignore[type-var]
             async for words in tokens:

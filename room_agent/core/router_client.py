@@ -73,6 +73,8 @@ class OpenedRoom(RouterReply):
     budget: TenantBudget | None = None
     agent: Annotated[TenantAgent, BeforeValidator(_tenant_agent)] = TenantAgent()
     """The tenant's agent; an older router sends none."""
+    has_tools: bool = False
+    """Whether the tenant's record names tools; an older router has none."""
     takes_participants: bool = False
     """Whether requests may name the participants whose costs they are; a router of an older version rejects that."""
 
@@ -184,6 +186,14 @@ class RouterClient:
             body["user"] = asker
         reply = await self._post("/v1/knowledge/search", self._token, body, timeout_s)
         return tuple(found.passage() for found in parse(SearchPassages, reply).passages[:top_k])
+
+    async def of_room(
+        self, method: str, path: str, timeout_s: float, body: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Return the reply to a request below the room's own path."""
+        sent = b"" if body is None else as_json(body)
+        path = f"{self._room_path}{path}"
+        return json_object((await send(self._transport, method, path, self._token, timeout_s, JSON, sent)).body)
 
     async def _post_frame(
         self, jpeg: bytes, headers: Mapping[str, str], body: Mapping[str, Any] | None = None

@@ -19,6 +19,7 @@ from livekit import rtc
 from room_agent.context.context import ContextBuilder
 from room_agent.context.prompt import AgentManner, Turn
 from room_agent.conversation.llm import RouterLlm
+from room_agent.conversation.tool_calls import RequestedCall
 from room_agent.core.router_client import RouterClient
 from room_agent.core.router_transport import HttpTransport
 from room_agent.core.settings import SpeechSettings
@@ -129,10 +130,16 @@ class _StampedAnswers:
     source: RouterLlm
 
     async def answer(
-        self, messages: list[dict[str, Any]], failed_before: bool = False, participant: str = ""
-    ) -> AsyncIterator[str]:
+        self,
+        messages: list[dict[str, Any]],
+        failed_before: bool = False,
+        participant: str = "",
+        *tools: Any,
+        **more: Any,
+    ) -> AsyncIterator[str | RequestedCall]:
         self.stamps.requested()
-        async with aclosing(self.source.answer(messages, failed_before, participant)) as texts:  # type: ignore[type-var]
+        answer = self.source.answer(messages, failed_before, participant, *tools, **more)
+        async with aclosing(answer) as texts:  # type: ignore[type-var]
             async for text in texts:
                 self.stamps.first_token()
                 yield text
@@ -150,8 +157,8 @@ async def _rayroom(settings: ConnectionSettings, stamps: Stamps) -> AsyncIterato
         try:
             await eventually(lambda: speech.report().get("hearing_microphones"))
             assert speech.voice is not None
-            responder = speech.voice.responder
-            responder.llm = cast(RouterLlm, _StampedAnswers(stamps, responder.llm))
+            tools = speech.voice.responder.tools
+            tools.llm = cast(RouterLlm, _StampedAnswers(stamps, tools.llm))
             yield
         finally:
             await session.aclose()

@@ -83,7 +83,7 @@ async def test_a_question_of_the_agent_continues_its_trace_over_http(tmp_path: P
         opening = len(spans.all)
         llm = RouterLlm(router, url)
         with task_span("question"):
-            words = [word async for word in llm.answer([{"role": "user", "content": SECRET}])]
+            words = [str(word) async for word in llm.answer([{"role": "user", "content": SECRET}])]
         await llm.aclose()
         await transport.aclose()
     assert words and current_traceparent() == ""

@@ -42,7 +42,7 @@ class SlowLlm:
     def __init__(self) -> None:
         self.may_begin, self.may_end = asyncio.Event(), asyncio.Event()
 
-    async def answer(self, *_: Any) -> AsyncIterator[str]:
+    async def answer(self, *_: Any, **__: Any) -> AsyncIterator[str]:
         await self.may_begin.wait()
         yield "Forty "
         await self.may_end.wait()

@@ -1,0 +1,96 @@
+"""Lists and calls a room's tools at the router, and cleans what the servers of tools write about them."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ConfigDict, Field
+
+from room_agent.core.router_client import RouterClient, RouterReply, parse
+from room_agent.text.quoting import Fence, one_line
+from routing.tools.models import MAX_TITLE_CHARS
+
+LIST_TIMEOUT_S = 15.0
+"""Longer than the router takes with its default settings."""
+CALL_TIMEOUT_S = 15.0
+MAX_TOOLS = 32
+
+
+class ListedRoomTool(RouterReply):
+    """A tool that the model may call."""
+
+    name: str
+    title: str
+    description: str = Field(repr=False)
+    parameters: dict[str, Any] = Field(repr=False)
+    changes: bool = True
+    """Whether a call needs a person's yes."""
+    digest: str
+
+    def schema_for_model(self) -> dict[str, Any]:
+        """Return the tool as a chat completion has it."""
+        return {"name": self.name, "description": self.description, "parameters": self.parameters}
+
+
+class _RoomTools(RouterReply):
+    tools: tuple[ListedRoomTool, ...] = ()
+
+
+class ToolAnswer(RouterReply):
+    """The result of a call: untrusted text."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    text: str = Field(repr=False)
+    is_error: bool = False
+    cost_nanousd: int = 0
+
+
+class ToolClient:
+    """The tools of one room. Every method raises RouterError."""
+
+    def __init__(self, router: RouterClient) -> None:
+        self._router = router
+
+    async def list(self) -> tuple[ListedRoomTool, ...]:
+        """Return the room's tools, cleaned."""
+        listed = parse(_RoomTools, await self._router.of_room("GET", "/tools", LIST_TIMEOUT_S))
+        cleaned = (cleaned_tool(tool) for tool in listed.tools[:MAX_TOOLS])
+        return tuple(tool for tool in cleaned if tool is not None)
+
+    async def call(
+        self, tool: ListedRoomTool, arguments: Mapping[str, Any], participant: str, confirmed: bool
+    ) -> ToolAnswer:
+        """Return the result of a call for a participant, who has confirmed it or need not."""
+        body = {
+            "tool": tool.name,
+            "digest": tool.digest,
+            "arguments": dict(arguments),
+            "user": participant,
+            "confirmed": confirmed,
+        }
+        return parse(ToolAnswer, await self._router.of_room("POST", "/tools/calls", CALL_TIMEOUT_S, body))
+
+
+def cleaned_tool(tool: ListedRoomTool) -> ListedRoomTool | None:
+    """Return a tool without invisible characters, quotation marks of ours and control tokens of chat templates.
+
+    A schema is cleaned as JSON text, of which these are no part but in its strings. None for one that breaks by it.
+    """
+    fence = Fence(secrets.token_hex(8))
+    try:
+        parameters = json.loads(fence.inner(json.dumps(tool.parameters, ensure_ascii=False)))
+    except ValueError:
+        return None
+    if not isinstance(parameters, dict):
+        return None
+    return tool.model_copy(
+        update={
+            "title": one_line(fence.inner(tool.title), MAX_TITLE_CHARS) or tool.name,
+            "description": fence.inner(tool.description),
+            "parameters": parameters,
+        }
+    )
