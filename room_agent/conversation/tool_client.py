@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import ConfigDict, Field
@@ -78,19 +77,30 @@ class ToolClient:
 def cleaned_tool(tool: ListedRoomTool) -> ListedRoomTool | None:
     """Return a tool without invisible characters, quotation marks of ours and control tokens of chat templates.
 
-    A schema is cleaned as JSON text, of which these are no part but in its strings. None for one that breaks by it.
+    None for one with such in the name of a parameter, which cannot be cleaned.
     """
-    fence = Fence(secrets.token_hex(8))
+    clean = Fence(secrets.token_hex(8)).inner
     try:
-        parameters = json.loads(fence.inner(json.dumps(tool.parameters, ensure_ascii=False)))
-    except ValueError:
-        return None
-    if not isinstance(parameters, dict):
+        parameters = {name: _cleaned(value, clean) for name, value in tool.parameters.items()}
+    except (ValueError, RecursionError):
         return None
     return tool.model_copy(
         update={
-            "title": one_line(fence.inner(tool.title), MAX_TITLE_CHARS) or tool.name,
-            "description": fence.inner(tool.description),
+            "title": one_line(clean(tool.title), MAX_TITLE_CHARS) or tool.name,
+            "description": clean(tool.description),
             "parameters": parameters,
         }
     )
+
+
+def _cleaned(value: Any, clean: Callable[[str], str]) -> Any:
+    """Return a part of a schema with clean texts; raises ValueError for a name that is not clean."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, list):
+        return [_cleaned(one, clean) for one in value]
+    if not isinstance(value, dict):
+        return value
+    if any(clean(name) != name for name in value):
+        raise ValueError
+    return {name: _cleaned(one, clean) for name, one in value.items()}

@@ -16,7 +16,7 @@ from room_agent.context.prompt import Turn
 from room_agent.conversation.llm import NoAnswer, RouterLlm
 from room_agent.conversation.question_queue import Question
 from room_agent.conversation.tool_calls import MAX_CALLS_A_TURN, AllowedCall, RequestedCall, plan_calls
-from room_agent.conversation.tool_client import ListedRoomTool, ToolClient
+from room_agent.conversation.tool_client import ListedRoomTool, ToolAnswer, ToolClient
 from room_agent.conversation.tool_confirmation import Confirmation, ProposedCall, shown_arguments
 from room_agent.conversation.tool_phrases import phrases
 from room_agent.conversation.transcription import Transcription
@@ -219,8 +219,7 @@ class ToolTurns:
             async with asyncio.timeout(CALL_TIMEOUT_S):
                 answer = await self._client.call(call.tool, call.arguments, identity, confirmed)
             outcome, cost_nanousd = "failed" if answer.is_error else "ok", answer.cost_nanousd
-            quoted = Fence(key).quote("tool result", answer.text, MAX_RESULT_TOKENS) or NOTHING
-            return f"{REPORTS_FAILURE}\n{quoted}" if answer.is_error else quoted
+            return result_message(answer, key)
         except TimeoutError:
             outcome = "timeout"
             return TIMED_OUT
@@ -263,6 +262,12 @@ class ToolTurns:
     def _set(self, tools: tuple[ListedRoomTool, ...]) -> None:
         self.tools = tools
         self.on_listed(bool(tools))
+
+
+def result_message(answer: ToolAnswer, key: str) -> str:
+    """Return the result of a call as the message for the model: a quotation with the turn's key."""
+    quoted = Fence(key).quote("tool result", answer.text, MAX_RESULT_TOKENS) or NOTHING
+    return f"{REPORTS_FAILURE}\n{quoted}" if answer.is_error else quoted
 
 
 def history(said: str, requests: Sequence[RequestedCall], results: Mapping[str, str]) -> list[dict[str, Any]]:

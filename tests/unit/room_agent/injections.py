@@ -5,8 +5,9 @@ their roles and the rules equal those of a prompt without it. No control token o
 holds no key, no token and no data of another tenant, so no wording can bring them out of the model.
 
 These checks cannot show that a model keeps the rules. It may still believe the claim of a slide, or follow a quoted
-order. The harm is bounded: the model has this room's own text, no tools, and an answer that the room hears. Text inside
-a frame cannot be quoted; the rules name it as data too.
+order. The harm is bounded: the model has this room's own text, the tools of its tenant, of which none changes anything
+without a person's yes, and an answer that the room hears. Text inside a frame cannot be quoted; the rules name it as
+data too.
 """
 
 from __future__ import annotations

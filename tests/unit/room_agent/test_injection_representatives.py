@@ -31,7 +31,7 @@ from tests.unit.room_agent.injections import (
 def test_the_table_has_injections_for_every_channel() -> None:
     assert len(INJECTIONS) >= 30 and len({injection.name for injection in INJECTIONS}) == len(INJECTIONS)
     channels = [injection.channel for injection in INJECTIONS]
-    assert {"screen", "chat", "passage", "name", "transcript"} == set(channels)
+    assert {"screen", "chat", "passage", "name", "transcript", "tool"} == set(channels)
     assert min(channels.count(channel) for channel in set(channels)) >= 4
 
 
