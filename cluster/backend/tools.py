@@ -1,4 +1,4 @@
-"""Convert the answers of the backend's procedures `tools.list` and `tools.call`."""
+"""Convert the answers of the backend's procedures `tools.list` and `tools.invoke`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from cluster.backend.serialization import sendable
 from routing.errors import BackendRefused
 from routing.tools.models import MAX_RESULT_CHARS, OfferedTool, ToolInvocation, ToolResult
 
-LIST_TOOLS, CALL_TOOL = "tools.list", "tools.call"
+LIST_TOOLS, CALL_TOOL = "tools.list", "tools.invoke"
 MAX_TOOL_TIMEOUT_S = 60.0
 
 
 def call_input(call: ToolInvocation) -> dict[str, Any]:
-    """Return the input of tools.call."""
+    """Return the input of tools.invoke."""
     return {
         "tenantId": call.tenant_id,
         "room": call.room,

@@ -46,6 +46,6 @@ class BackendTools:
             async with asyncio.timeout(timeout_s):
                 return await self._directory.call_tool(call)
         except (TimeoutError, BackendUnavailable):
-            raise ToolTimeout("tools.call of the backend did not answer in time.") from None
+            raise ToolTimeout("tools.invoke of the backend did not answer in time.") from None
         except BackendError as error:
-            raise ToolError(f"tools.call of the backend failed: {error.code}.") from None
+            raise ToolError(f"tools.invoke of the backend failed: {error.code}.") from None

@@ -6,7 +6,7 @@ import { z } from 'zod';
 
 const cost = z.object({
   tenantId: z.string().min(1),
-  service: z.enum(['vision', 'llm', 'embeddings', 'stt', 'tts']),
+  service: z.enum(['vision', 'llm', 'embeddings', 'stt', 'tts', 'tools']),
   // Negative in a correction: the window takes back a part of an earlier one.
   costUsd: z.number(),
   timestamp: z.iso.datetime(),
@@ -18,6 +18,16 @@ const search = z.object({
   query: z.string().max(10_000),
   embedding: z.array(z.number()).max(4_096),
   topK: z.int().min(1).max(50),
+});
+
+const toolCall = z.object({
+  tenantId: z.string().min(1),
+  room: z.string(),
+  // The identity of the person who asked, and an id that is different for each call.
+  participant: z.string(),
+  callId: z.string(),
+  tool: z.string(),
+  arguments: z.record(z.string(), z.unknown()),
 });
 
 // `around` holds a middleware for each procedure that a test makes fail; a copy of this file does without it.
@@ -51,6 +61,20 @@ export function buildRouter(store, transformer, around = {}) {
       search: authed.use(around.search ?? passOn).input(search).query(({ input }) => {
         known(input.tenantId);
         return store.search(input.tenantId, input.query, input.topK);
+      }),
+    }),
+    // Only for tenants whose record has `tools.backend`.
+    tools: t.router({
+      list: authed.input(z.object({ tenantId: z.string().min(1) })).query(({ input }) => {
+        known(input.tenantId);
+        return store.tools(input.tenantId);
+      }),
+      // Not `call`, a name that tRPC reserves.
+      invoke: authed.use(around.callTool ?? passOn).input(toolCall).mutation(({ input }) => {
+        known(input.tenantId);
+        const text = store.callTool(input.tenantId, input.tool, input.arguments);
+        if (text === undefined) throw new TRPCError({ code: 'NOT_FOUND', message: 'no such tool' });
+        return { text };
       }),
     }),
   });

@@ -8,6 +8,11 @@ const SEED = {
     { id: 'acme', name: 'Acme', plan: 'pro', status: 'active', monthlyBudgetUsd: null, requestsPerMinute: null },
     { id: 'globex', name: 'Globex', plan: 'free', status: 'active', monthlyBudgetUsd: null, requestsPerMinute: null },
     { id: 'initech', name: 'Initech', plan: 'free', status: 'suspended', monthlyBudgetUsd: null, requestsPerMinute: null },
+    // Its agent may call the tools of this backend; a call of `count_stock` costs a thousandth of a dollar.
+    {
+      id: 'hooli', name: 'Hooli', plan: 'pro', status: 'active', monthlyBudgetUsd: null, requestsPerMinute: null,
+      tools: { backend: { tools: { count_stock: { priceNanousd: 1_000_000 } } } },
+    },
     { id: 'umbrella', name: 'Umbrella', plan: 'free', status: 'active', monthlyBudgetUsd: 0.000001, requestsPerMinute: 30 },
   ],
   passages: [
@@ -15,6 +20,24 @@ const SEED = {
     { id: 'acme-2', tenantId: 'acme', source: 'handbook/travel.md', text: 'Travel above 500 dollars needs an approval.' },
     { id: 'globex-1', tenantId: 'globex', source: 'wiki/release.md', text: 'Globex releases on every second Tuesday.' },
   ],
+};
+
+// In a company: calls of its own services.
+const TOOLS = {
+  count_stock: {
+    title: 'Count the stock',
+    description: 'How many pieces of an item are in stock.',
+    inputSchema: { type: 'object', properties: { item: { type: 'string' } } },
+    readOnly: true,
+    call: ({ item = 'all items' }) => `There are 42 pieces of ${item}.`,
+  },
+  order_item: {
+    title: 'Order an item',
+    description: 'Order one piece of an item.',
+    inputSchema: { type: 'object', properties: { item: { type: 'string' } } },
+    readOnly: false,
+    call: ({ item = 'something' }) => `One piece of ${item} is ordered.`,
+  },
 };
 
 export class Store {
@@ -53,6 +76,17 @@ export class Store {
       total.rows += 1;
     }
     return Object.fromEntries(Object.entries(totals).map(([id, t]) => [id, { nanoUsd: String(t.nanoUsd), rows: t.rows }]));
+  }
+
+  tools(tenantId) {
+    if (!this.tenant(tenantId)?.tools?.backend) return [];
+    return Object.entries(TOOLS).map(([name, { call, ...tool }]) => ({ name, ...tool }));
+  }
+
+  /** Return the text of a call's result; undefined for a tool that the tenant does not have. */
+  callTool(tenantId, name, args) {
+    const known = this.tenant(tenantId)?.tools?.backend && Object.hasOwn(TOOLS, name);
+    return known ? TOOLS[name].call(args) : undefined;
   }
 
   events(tenantId) {

@@ -66,7 +66,7 @@ class TenantTools(_Record):
 
     servers: Annotated[tuple[ToolServer, ...], Field(max_length=MAX_SERVERS, strict=False)] = ()
     backend: ToolSource | None = None
-    """The tools of the backend's procedures `tools.list` and `tools.call`; None if it has none."""
+    """The tools of the backend's procedures `tools.list` and `tools.invoke`; None if it has none."""
 
     def sources(self) -> Iterator[tuple[str, ToolSource]]:
         """Yield each source with its name."""

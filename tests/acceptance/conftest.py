@@ -25,7 +25,8 @@ def livekit() -> Iterator[LiveKit]:
 def stack() -> Iterator[Stack]:
     """livekit-server, Ray Serve on the fast path, the tRPC backend and the room agent."""
     # Answers take half of their real time, long enough for a test to kill a replica during one.
-    with running_stack("all", {"simulation": {"seed": 7, "speed": 2.0}, "rooms": {"heartbeat_every_s": 1}}) as stack:
+    args = {"simulation": {"seed": 7, "speed": 2.0}, "rooms": {"heartbeat_every_s": 1}}
+    with running_stack("all", args | {"tools": {"internal_hosts": ["127.0.0.1"]}}) as stack:
         yield stack
 
 

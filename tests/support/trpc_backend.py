@@ -86,7 +86,17 @@ async def _running(command: list[str], transformer: str) -> AsyncIterator[Backen
 
 async def set_faults(peer: BackendPeer, **faults: Any) -> None:
     """Plan faults by their names in faulty_backend/faults.mjs; they replace all former ones."""
+    await _post(peer, "/faults", faults)
+
+
+async def add_tenant(peer: BackendPeer, tenant_id: str, **fields: Any) -> None:
+    """Add a tenant without limits to a backend with faults, or replace it."""
+    tenant = {"id": tenant_id, "name": tenant_id, "plan": "pro", "status": "active"}
+    await _post(peer, "/tenants", tenant | {"monthlyBudgetUsd": None, "requestsPerMinute": None} | fields)
+
+
+async def _post(peer: BackendPeer, path: str, body: dict[str, Any]) -> None:
     async with httpx.AsyncClient(timeout=10.0) as http:
         headers = {"authorization": f"Bearer {peer.key}"}
-        response = await http.post(f"{peer.url}/faults", json=faults, headers=headers)
+        response = await http.post(f"{peer.url}{path}", json=body, headers=headers)
     assert response.is_success, response.text

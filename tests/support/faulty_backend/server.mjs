@@ -3,7 +3,7 @@
 //   node server.mjs --key KEY [--port 0] [--transformer plain|superjson] [--no-batching] [--passages FILE] [--faults JSON]
 //       [--tenants N]
 //
-// POST /faults with the key changes the faults. The server ends when its stdin closes.
+// POST /faults with the key changes the faults, POST /tenants adds a tenant. The server ends when its stdin closes.
 
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
@@ -68,15 +68,23 @@ const getById = async ({ next }) => {
   await pause(faults.delayMs);
   return next();
 };
-const router = buildRouter(new Store(passages, tenants.length ? { tenants, passages: [] } : undefined), values.transformer, { trackCost, search, getById });
+class GrowingStore extends Store {
+  added = new Map();
+
+  tenant(id) {
+    return this.added.get(id) ?? super.tenant(id);
+  }
+}
+const store = new GrowingStore(passages, tenants.length ? { tenants, passages: [] } : undefined);
+const router = buildRouter(store, values.transformer, { trackCost, search, getById });
 const authorized = (req) => sameKey(req.headers.authorization ?? '', values.key);
 
-const setFaults = async (req, res) => {
+const change = async (req, res, apply) => {
   let body = '';
   for await (const chunk of req) body += chunk;
   try {
     if (!authorized(req)) throw new Error('bad or missing key');
-    faults.set(JSON.parse(body));
+    apply(JSON.parse(body));
     res.end('{}');
   } catch (error) {
     res.writeHead(400).end(error.message);
@@ -84,7 +92,8 @@ const setFaults = async (req, res) => {
 };
 
 const server = http.createServer((req, res) => {
-  if (req.url === '/faults') return setFaults(req, res);
+  if (req.url === '/faults') return change(req, res, (planned) => faults.set(planned));
+  if (req.url === '/tenants') return change(req, res, (tenant) => store.added.set(tenant.id, tenant));
   return createHTTPHandler({
     router,
     basePath: '/trpc/',
