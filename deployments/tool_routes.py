@@ -23,14 +23,13 @@ MAX_CALL_BYTES = 2 * MAX_ARGUMENT_BYTES
 
 
 def add_tools(app: ApiApp, gateway: Gateway, tools: ToolService) -> None:
-    listing = operation(RoomTools, COSTLY, key=ROOM)
+    listing = operation(RoomTools, (401, 403, 404, 429, 500, 502, 503), key=ROOM)
     calling = operation(ToolCallAnswer, (*COSTLY, 409), key=ROOM, body=ToolCallRequest)
 
     @app.endpoint("GET", "/v1/rooms/{room}/tools", openapi_extra=listing)
     async def list_tools(request: BoundedRequest, room: str) -> Response:
         """Return the tools of the room's tenant, and the reasons why others are left out."""
-        admitted = with_rate(request, await gateway.admit(room_token(request, gateway, room), "tools"))
-        listed = await tools.list(admitted)
+        listed = await tools.list(await gateway.admit(room_token(request, gateway, room), "tools"))
         return JSONResponse(
             {"tools": [_row(tool) for tool in listed.tools], "left_out": [asdict(one) for one in listed.left_out]}
         )

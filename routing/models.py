@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from routing.chat import ChatOptions, Effort, Message, ToolCall, ToolCallDelta
-from routing.tools.models import OfferedTool, ToolInvocation, ToolResult
+from routing.tools.models import ToolInvocation, ToolResult, UncheckedTool
 from routing.tools.record import TenantTools
 
 Service = Literal["vision", "llm", "embeddings", "stt", "tts", "tools"]
@@ -430,7 +430,7 @@ class Directory(Protocol):
         self, tenant_id: str, query: str, embedding: tuple[float, ...], top_k: int
     ) -> tuple[Passage, ...]: ...
 
-    async def tools(self, tenant_id: str) -> tuple[OfferedTool, ...]:
+    async def tools(self, tenant_id: str) -> tuple[UncheckedTool, ...]:
         """Return the tools of the backend's own procedures for a tenant; raises BackendError."""
 
     async def call_tool(self, call: ToolInvocation) -> ToolResult:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from cluster.costs.row_answers import RowAnswer
 from routing.models import FlushRow, Passage, Tenant
-from routing.tools.models import OfferedTool, ToolInvocation, ToolResult
+from routing.tools.models import ToolInvocation, ToolResult, UncheckedTool
 
 
 class Backend(Protocol):
@@ -28,7 +28,7 @@ class Backend(Protocol):
         The request names one tenant, so a passage without a tenant counts as that tenant's.
         """
 
-    async def tools(self, tenant_id: str) -> tuple[OfferedTool, ...]:
+    async def tools(self, tenant_id: str) -> tuple[UncheckedTool, ...]:
         """Return the tools that the backend itself offers a tenant, unchecked; raises BackendError."""
 
     async def call_tool(self, call: ToolInvocation) -> ToolResult:

@@ -17,7 +17,7 @@ from cluster.config.settings import BackendSettings
 from cluster.costs.models import NANOUSD_PER_USD
 from routing.errors import ConfigurationError
 from routing.models import Passage, Tenant
-from routing.tools.models import OfferedTool, ToolInvocation, ToolResult
+from routing.tools.models import ToolInvocation, ToolResult, UncheckedTool
 
 
 def check_backend(settings: BackendSettings, environment: Mapping[str, str]) -> None:
@@ -58,7 +58,7 @@ class CachedDirectory:
     async def search(self, tenant_id: str, query: str, embedding: tuple[float, ...], top_k: int) -> tuple[Passage, ...]:
         return await self._backend.search(tenant_id, query, embedding, top_k)
 
-    async def tools(self, tenant_id: str) -> tuple[OfferedTool, ...]:
+    async def tools(self, tenant_id: str) -> tuple[UncheckedTool, ...]:
         return await self._backend.tools(tenant_id)
 
     async def call_tool(self, call: ToolInvocation) -> ToolResult:

@@ -14,7 +14,7 @@ from typing import TypeVar
 from cluster.costs.row_answers import RowAnswer
 from routing.errors import BackendRefused, TenantUnknown
 from routing.models import FlushRow, Passage, Tenant
-from routing.tools.models import OfferedTool, ToolInvocation, ToolResult
+from routing.tools.models import ToolInvocation, ToolResult, UncheckedTool
 
 BUSY_TIMEOUT_S = 5.0
 T = TypeVar("T")
@@ -68,7 +68,7 @@ class LocalBackend:
             )[:top_k]
         )
 
-    async def tools(self, tenant_id: str) -> tuple[OfferedTool, ...]:
+    async def tools(self, tenant_id: str) -> tuple[UncheckedTool, ...]:
         return ()
 
     async def call_tool(self, call: ToolInvocation) -> ToolResult:

@@ -7,7 +7,7 @@ from typing import Any
 
 from cluster.backend.serialization import sendable
 from routing.errors import BackendRefused
-from routing.tools.models import MAX_RESULT_CHARS, OfferedTool, ToolInvocation, ToolResult
+from routing.tools.models import MAX_RESULT_CHARS, ToolInvocation, ToolResult, UncheckedTool
 
 LIST_TOOLS, CALL_TOOL = "tools.list", "tools.invoke"
 MAX_TOOL_TIMEOUT_S = 60.0
@@ -25,12 +25,12 @@ def call_input(call: ToolInvocation) -> dict[str, Any]:
     }
 
 
-def offered_tools(data: Any) -> tuple[OfferedTool, ...]:
+def offered_tools(data: Any) -> tuple[UncheckedTool, ...]:
     """Return the tools of an answer; raises BackendRefused for one that is no list of tools."""
     if not isinstance(data, list) or not all(_is_tool(row) for row in data):
         raise BackendRefused("tools.list: the answer is not a list of tools with a name and an inputSchema.")
     return tuple(
-        OfferedTool(
+        UncheckedTool(
             name=sendable(row["name"]),
             title=sendable(row.get("title") or ""),
             description=sendable(row.get("description") or ""),

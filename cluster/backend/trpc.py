@@ -28,7 +28,7 @@ from cluster.backend.trpc_response import (
 from cluster.costs.row_answers import CallTooLarge, RowAnswer
 from routing.errors import BackendError, BackendRefused, BackendUnavailable, TenantUnknown
 from routing.models import FlushRow, Passage, Tenant
-from routing.tools.models import OfferedTool, ToolInvocation, ToolResult
+from routing.tools.models import ToolInvocation, ToolResult, UncheckedTool
 
 TRACK_COST = "analytics.trackCost"
 
@@ -73,7 +73,7 @@ class TrpcBackend:
         data = await self._search(search_input(tenant_id, query, embedding, top_k))
         return own_passages(tenant_id, data, top_k)
 
-    async def tools(self, tenant_id: str) -> tuple[OfferedTool, ...]:
+    async def tools(self, tenant_id: str) -> tuple[UncheckedTool, ...]:
         return offered_tools(await self._query(LIST_TOOLS, {"tenantId": tenant_id}))
 
     async def call_tool(self, call: ToolInvocation) -> ToolResult:

@@ -12,7 +12,7 @@ from typing import Any
 
 from deployments.api.json_schema import NamedSchema, check_schemas, count_containers
 from routing.errors import BadInput
-from routing.tools.models import MAX_DESCRIPTION_CHARS, MAX_TITLE_CHARS, OfferedTool, RoomTool
+from routing.tools.models import MAX_DESCRIPTION_CHARS, MAX_TITLE_CHARS, RoomTool, UncheckedTool
 from routing.tools.record import MAX_TOOLS, ToolSource
 
 MAX_OFFERED = 200
@@ -43,7 +43,7 @@ class ListedTools:
     left_out: tuple[LeftOutTool, ...] = ()
 
 
-def list_source(name: str, source: ToolSource, offered: Sequence[OfferedTool]) -> ListedTools:
+def list_source(name: str, source: ToolSource, offered: Sequence[UncheckedTool]) -> ListedTools:
     """Return the tools of one source under their full names.
 
     Two tools of one name are both left out: a call could reach the wrong one.
@@ -86,7 +86,7 @@ def escaped(name: str) -> str:
     return _SAFE.sub("?", name[:64])
 
 
-def _checked(source_name: str, source: ToolSource, tool: OfferedTool) -> RoomTool:
+def _checked(source_name: str, source: ToolSource, tool: UncheckedTool) -> RoomTool:
     """Return one tool; raises BadInput with the reason where it cannot be offered to a model."""
     name = f"{source_name}_{tool.name}"
     if not tool.name or not _NAME.fullmatch(name):

@@ -32,7 +32,7 @@ from deployments.tools.result_text import MAX_BLOCKS, text_of_block, tool_result
 from deployments.tools.sources import ToolConnection
 from routing import VERSION
 from routing.errors import ToolError, ToolTimeout
-from routing.tools.models import OfferedTool, ToolInvocation, ToolResult
+from routing.tools.models import ToolInvocation, ToolResult, UncheckedTool
 
 MAX_PAGES = 4
 CLOSE_TIMEOUT_S = 1.0
@@ -87,7 +87,7 @@ class _McpConnection:
         self._client = client
         self._transport = transport
 
-    async def offered(self) -> Sequence[OfferedTool]:
+    async def offered(self) -> Sequence[UncheckedTool]:
         tools: list[Tool] = []
         cursor: str | None = None
         try:
@@ -112,9 +112,9 @@ class _McpConnection:
         return tool_result(texts, result.structured_content, result.is_error)
 
 
-def _offered(tool: Tool) -> OfferedTool:
+def _offered(tool: Tool) -> UncheckedTool:
     hints = tool.annotations
-    return OfferedTool(
+    return UncheckedTool(
         name=tool.name,
         title=tool.title or (hints.title if hints is not None else None) or "",
         description=tool.description or "",

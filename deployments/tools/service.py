@@ -42,7 +42,7 @@ class WantedCall:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AnsweredCall:
+class BilledResult:
     """The result of a call, and its cost."""
 
     result: ToolResult
@@ -80,14 +80,14 @@ class ToolService:
             log.warning("tool left out", tenant=tenant.tenant_id, tool=one.name, problem=one.problem)
         return listed
 
-    async def call(self, admitted: AdmittedRequest, wanted: WantedCall) -> AnsweredCall:
+    async def call(self, admitted: AdmittedRequest, wanted: WantedCall) -> BilledResult:
         """Return the result of a tool's call, once its cost is durable.
 
         Raises ToolUnknown, ToolChanged where the tool is not as the model saw it, ToolUnconfirmed, ToolError, and the
         errors of costs.
         """
         tenant, started_s = admitted.billing.tenant, self._clock()
-        answered: AnsweredCall | None = None
+        answered: BilledResult | None = None
         code = "internal_error"
         try:
             with self._slot(tenant):
@@ -113,7 +113,7 @@ class ToolService:
                 took_ms=round(1_000 * took_s),
             )
 
-    async def _called(self, admitted: AdmittedRequest, wanted: WantedCall) -> AnsweredCall:
+    async def _called(self, admitted: AdmittedRequest, wanted: WantedCall) -> BilledResult:
         billing = replace(admitted.billing, participant=wanted.participant)
         name, _, _ = wanted.tool.partition("_")
         source = billing.tenant.tools.source(name)
@@ -131,7 +131,7 @@ class ToolService:
                 call_id=uuid.uuid4().hex,
             )
             async with self._billing.billed(billing, tool, timeout_s) as cost_nanousd:
-                return AnsweredCall(result=await connection.call(call, timeout_s), cost_nanousd=cost_nanousd)
+                return BilledResult(result=await connection.call(call, timeout_s), cost_nanousd=cost_nanousd)
 
     async def _as_seen(self, connection: ToolConnection, name: str, source: ToolSource, wanted: WantedCall) -> RoomTool:
         """Return the tool if it is still the one that the model saw, and may be called now."""

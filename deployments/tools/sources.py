@@ -9,13 +9,13 @@ from typing import Protocol
 
 from routing.errors import BackendError, BackendUnavailable, ToolError, ToolTimeout
 from routing.models import Directory
-from routing.tools.models import OfferedTool, ToolInvocation, ToolResult
+from routing.tools.models import ToolInvocation, ToolResult, UncheckedTool
 
 
 class ToolConnection(Protocol):
     """A source of tools, connected. Every method raises ToolError."""
 
-    async def offered(self) -> Sequence[OfferedTool]: ...
+    async def offered(self) -> Sequence[UncheckedTool]: ...
 
     async def call(self, call: ToolInvocation, timeout_s: float) -> ToolResult:
         """Return the result within `timeout_s`; raises ToolTimeout."""
@@ -35,7 +35,7 @@ class BackendTools:
         self._directory = directory
         self._tenant_id = tenant_id
 
-    async def offered(self) -> Sequence[OfferedTool]:
+    async def offered(self) -> Sequence[UncheckedTool]:
         try:
             return await self._directory.tools(self._tenant_id)
         except BackendError as error:

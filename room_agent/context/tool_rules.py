@@ -1,4 +1,4 @@
-"""The third rule of the prompt: which tools the agent has, and what it may say of them."""
+"""The third rule of the prompt: the agent's tools, and its claims about them."""
 
 from __future__ import annotations
 

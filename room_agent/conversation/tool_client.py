@@ -1,4 +1,4 @@
-"""Lists and calls a room's tools at the router, and cleans what the servers of tools write about them."""
+"""Lists and calls a room's tools at the router, and cleans the texts that their servers write about them."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class ProposedCall:
 def decide(
     proposed: ProposedCall, until_s: float, identity: str, text: str, now_s: float, names: tuple[str, ...]
 ) -> Decision:
-    """Return what an utterance means for a proposed call; anything but a yes in time is a no."""
+    """Return the meaning of an utterance for a proposed call; anything but a yes in time is a no."""
     if identity != proposed.identity:
         return "not theirs"
     return "yes" if now_s <= until_s and is_yes(text, names) else "no"

@@ -15,7 +15,7 @@ MAX_RESULT_CHARS = 12_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OfferedTool:
+class UncheckedTool:
     """A tool as its source offers it: nothing of it is checked."""
 
     name: str

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 
+from cluster.lab.stack.startup import Args
 from tests.support.livekit_server import LiveKit, running_livekit
 from tests.support.stack import Stack, System, running_speech_system, running_stack
 
@@ -25,7 +26,7 @@ def livekit() -> Iterator[LiveKit]:
 def stack() -> Iterator[Stack]:
     """livekit-server, Ray Serve on the fast path, the tRPC backend and the room agent."""
     # Answers take half of their real time, long enough for a test to kill a replica during one.
-    args = {"simulation": {"seed": 7, "speed": 2.0}, "rooms": {"heartbeat_every_s": 1}}
+    args: Args = {"simulation": {"seed": 7, "speed": 2.0}, "rooms": {"heartbeat_every_s": 1}}
     with running_stack("all", args | {"tools": {"internal_hosts": ["127.0.0.1"]}}) as stack:
         yield stack
 

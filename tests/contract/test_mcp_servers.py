@@ -15,7 +15,7 @@ from deployments.common.settings import ToolSettings
 from deployments.tools.credentials import Credentials
 from deployments.tools.mcp_connection import McpServers
 from routing.errors import ToolAddressRefused, ToolError, ToolTimeout
-from routing.tools.models import OfferedTool, ToolInvocation, ToolResult
+from routing.tools.models import ToolInvocation, ToolResult, UncheckedTool
 from tests.support.tool_servers import HostileServer, OrderServer, tool_row
 
 LOOPBACK = ToolSettings(internal_hosts=("127.0.0.1",), answer_bytes=65_536)
@@ -31,7 +31,7 @@ def servers(tmp_path: Path, settings: ToolSettings = LOOPBACK) -> McpServers:
     return McpServers(settings, Credentials(tmp_path))
 
 
-async def listed(connect: McpServers, url: str, credential: str = "") -> Sequence[OfferedTool]:
+async def listed(connect: McpServers, url: str, credential: str = "") -> Sequence[UncheckedTool]:
     async with connect("acme", url, credential) as connection:
         return await connection.offered()
 

@@ -45,7 +45,7 @@ from routing.fairness import FairnessSettings
 from routing.models import Delta, Directory, Intent, Passage, RoomHeartbeat, Settlement, Spending, Tenant, TenantTotals
 from routing.ratelimit import TakenRequests
 from routing.retry import RetrySettings
-from routing.tools.models import OfferedTool, ToolInvocation, ToolResult
+from routing.tools.models import ToolInvocation, ToolResult, UncheckedTool
 from tests.support.recorded_instruments import RecordedInstruments
 from tests.support.scripted_replica import ScriptedReplica
 
@@ -83,7 +83,7 @@ class Tenants:
     """A directory in memory."""
 
     tenants: dict[str, Tenant] = field(default_factory=lambda: {tenant.tenant_id: tenant for tenant in TENANTS})
-    offered: tuple[OfferedTool, ...] = ()
+    offered: tuple[UncheckedTool, ...] = ()
     called: list[ToolInvocation] = field(default_factory=list)
 
     async def tenant(self, tenant_id: str) -> Tenant:
@@ -94,7 +94,7 @@ class Tenants:
     async def search(self, tenant_id: str, query: str, embedding: tuple[float, ...], top_k: int) -> tuple[Passage, ...]:
         return ()
 
-    async def tools(self, tenant_id: str) -> tuple[OfferedTool, ...]:
+    async def tools(self, tenant_id: str) -> tuple[UncheckedTool, ...]:
         return self.offered
 
     async def call_tool(self, call: ToolInvocation) -> ToolResult:

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from cluster.cli.reference.settings_tree import settings
 from cluster.cli.reference.variables import programs
+from deployments.common.settings import ToolSettings
 from deployments.gateway.metrics import GatewayMetrics
 from deployments.gateway.service import Gateway
 from deployments.routes import build_routes
@@ -65,6 +66,10 @@ def _described_gateway() -> Gateway:
         served_models=(),
         metrics=GatewayMetrics(),
         catalogue=load_catalogue(),
-        settings=SimpleNamespace(embeddings=SimpleNamespace(models=("voyage-multimodal-3.5",))),
+        settings=SimpleNamespace(
+            embeddings=SimpleNamespace(models=("voyage-multimodal-3.5",)), tools=ToolSettings(), intent_grace_s=0.0
+        ),
+        directory=None,
+        meter=None,
     )
     return cast("Gateway", parts)

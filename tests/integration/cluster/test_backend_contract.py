@@ -16,8 +16,9 @@ from cluster.backend.trpc import TrpcBackend
 from cluster.costs.flusher import ROWS_A_CALL
 from cluster.costs.row_answers import RowAnswer
 from cluster.lab.stack.backend_peer import BackendPeer
-from routing.errors import BackendRefused, BackendUnavailable, TenantUnknown
+from routing.errors import BackendError, BackendRefused, BackendUnavailable, TenantUnknown
 from routing.models import Passage, Tenant
+from routing.tools.models import ToolInvocation, ToolResult
 from tests.support.cost_entries import flush_row
 from tests.support.local_backend import add_passage, billed_totals_nanousd
 from tests.support.trpc_backend import running_backend, running_example, set_faults
@@ -70,6 +71,30 @@ async def test_a_tenant_is_returned_by_its_id(billed: BilledBackend) -> None:
     assert (acme.name, acme.plan, acme.active, acme.budget_nanousd) == ("Acme", "pro", True, None)
     assert (umbrella.budget_nanousd, umbrella.requests_per_minute) == (1_000, 30)
     assert not (await billed.backend.tenant("initech")).active
+
+
+def stock_call(tenant_id: str, tool: str, **arguments: str) -> ToolInvocation:
+    return ToolInvocation(
+        tenant_id=tenant_id, room="r", participant="ann", tool=tool, arguments=arguments, call_id="c1"
+    )
+
+
+async def test_a_backend_offers_its_tools_to_the_tenants_that_have_them(billed: BilledBackend) -> None:
+    assert await billed.backend.tools("acme") == ()
+    if isinstance(billed.backend, LocalBackend):
+        with pytest.raises(BackendRefused):
+            await billed.backend.call_tool(stock_call("acme", "count_stock"))
+        return
+    source = (await billed.backend.tenant("hooli")).tools.backend
+    assert source is not None and source.price_of("count_stock") == 1_000_000
+    tools = {tool.name: tool for tool in await billed.backend.tools("hooli")}
+    assert (tools["count_stock"].read_only, tools["order_item"].read_only) == (True, False)
+    assert tools["count_stock"].parameters["type"] == "object" and tools["count_stock"].title == "Count the stock"
+    result = await billed.backend.call_tool(stock_call("hooli", "count_stock", item="plums"))
+    assert result == ToolResult(text="There are 42 pieces of plums.")
+    for call in (stock_call("acme", "count_stock"), stock_call("hooli", "toString"), stock_call("hooli", "none")):
+        with pytest.raises(BackendError):
+            await billed.backend.call_tool(call)
 
 
 async def test_an_unknown_tenant_raises_tenant_unknown(billed: BilledBackend) -> None:

@@ -17,14 +17,14 @@ from structlog.testing import capture_logs
 from deployments.common.settings import ToolSettings
 from deployments.routes import build_routes
 from routing.rooms import read_tenant_tools
-from routing.tools.models import OfferedTool
+from routing.tools.models import UncheckedTool
 from tests.support.credentials import Bearer
 from tests.support.gateway import InProcessCluster, Tenants, gateway_in_process
 from tests.support.recorded_instruments import RecordedInstruments
 from tests.support.tool_servers import HostileServer, tool_row
 
 TOOLS = "/v1/rooms/tenant_acme_standup/tools"
-BACKEND_TOOL = OfferedTool(
+BACKEND_TOOL = UncheckedTool(
     name="stock", description="How many are left.", parameters={"type": "object"}, read_only=True
 )
 PRICED = {"backend": {"priceNanousd": 1_000}}

@@ -8,21 +8,21 @@ from typing import Any
 import pytest
 
 from deployments.tools.listing import MAX_ROOM_BYTES, ListedTools, list_room, list_source
-from routing.tools.models import OfferedTool
+from routing.tools.models import UncheckedTool
 from routing.tools.record import MAX_TOOLS, ToolSource, ToolTerms
 
 SCHEMA = {"type": "object", "properties": {"order": {"type": "integer", "description": "Its number."}}}
 
 
-def offered(name: str = "look", **changes: Any) -> OfferedTool:
-    return OfferedTool(**{"name": name, "parameters": SCHEMA, "description": "Where it is."} | changes)
+def offered(name: str = "look", **changes: Any) -> UncheckedTool:
+    return UncheckedTool(**{"name": name, "parameters": SCHEMA, "description": "Where it is."} | changes)
 
 
 def nested(depth: int) -> list[Any]:
     return [nested(depth - 1)] if depth else []
 
 
-def listed(*tools: OfferedTool, source: ToolSource | None = None) -> ListedTools:
+def listed(*tools: UncheckedTool, source: ToolSource | None = None) -> ListedTools:
     return list_source("shop", source or ToolSource(), tools)
 
 
@@ -68,7 +68,7 @@ def test_the_digest_changes_with_all_that_a_model_or_person_sees(change: Mapping
         offered(parameters={"type": "object", "a": nested(50)}),
     ],
 )
-def test_a_tool_that_no_model_could_call_is_left_out(tool: OfferedTool) -> None:
+def test_a_tool_that_no_model_could_call_is_left_out(tool: UncheckedTool) -> None:
     found = listed(tool, offered("good"))
     assert [one.name for one in found.tools] == ["shop_good"] and len(found.left_out) == 1
     assert found.left_out[0].name.isascii() and "\n" not in found.left_out[0].name
