@@ -15,6 +15,9 @@ from routing.errors import ToolAddressRefused, ToolError
 CONNECT_TIMEOUT_S = 3.0
 IO_TIMEOUT_S = 15.0
 """The longest pause within an answer. The whole call has a deadline of its own, which is shorter by default."""
+MAX_CONTAINERS = 10_000
+"""The most brackets that open in an answer: 240 kB of empty lists would hold the event loop for a quarter of a second
+(2 shared cores, 2026-11-30)."""
 FAILED = 502
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
@@ -100,7 +103,7 @@ class _LimitedStream(httpx2.AsyncByteStream):
         self._on_refused = on_refused
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        size = 0
+        size = containers = 0
         try:
             async for chunk in self._stream:
                 size += len(chunk)
@@ -108,6 +111,10 @@ class _LimitedStream(httpx2.AsyncByteStream):
                     self._on_refused(ToolError(f"The tool's server answered with more than {self._max_bytes} bytes."))
                     # One of the errors that the MCP client expects.
                     raise httpx2.StreamError("too long")
+                containers += chunk.count(b"[") + chunk.count(b"{")
+                if containers > MAX_CONTAINERS:
+                    self._on_refused(ToolError("The tool's server answered with too many objects and lists."))
+                    raise httpx2.StreamError("too many")
                 yield chunk
         except httpx2.HTTPError as error:
             self._on_refused(ToolError(f"The connection to the tool's server broke: {type(error).__name__}."))

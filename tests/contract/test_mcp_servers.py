@@ -99,6 +99,15 @@ async def test_an_answer_over_the_limit_is_given_up_while_it_is_read(tmp_path: P
             await called(servers(tmp_path), shop.url, invocation("flood"))
 
 
+async def test_an_answer_of_very_many_values_is_not_parsed(tmp_path: Path) -> None:
+    async def lists(request: web.Request, message: dict[str, Any]) -> web.StreamResponse:
+        return web.Response(body=b"[" + b"[]," * 20_000 + b"[]]", headers={"content-type": "application/json"})
+
+    async with HostileServer(call=lists).running() as hostile:
+        with pytest.raises(ToolError, match="too many objects"):
+            await called(servers(tmp_path), hostile.url, invocation("look"))
+
+
 async def test_a_server_that_never_answers_costs_its_deadline_only(tmp_path: Path) -> None:
     async def hang(request: web.Request, message: dict[str, Any]) -> web.StreamResponse:
         await asyncio.sleep(60.0)
