@@ -85,7 +85,7 @@ async def test_an_answer_over_the_limit_is_given_up_while_it_is_read(tmp_path: P
         response = web.StreamResponse(headers={"content-type": "application/json"})
         await response.prepare(request)
         for _ in range(1_000):
-            await response.write(b"[" * 10_000)
+            await response.write(b"x" * 10_000)
             sent += 10_000
         return response
 
