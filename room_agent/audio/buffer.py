@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 
 from livekit import rtc
 
+from room_agent.audio.level_gate import LevelGate
 from room_agent.audio.pcm import RATE_HZ, SILENCE
 from room_agent.audio.transcripts import SttCounters
 from room_agent.audio.vad import SpeechDetector
@@ -22,6 +23,7 @@ class AudioBuffer:
     def __init__(self, detector: SpeechDetector, counters: SttCounters) -> None:
         self._detector = detector
         self._counters = counters
+        self._gate = LevelGate()
         self._pushed = 0
         self.processed = 0
         """The number of pushed samples that the detector has processed."""
@@ -50,7 +52,8 @@ class AudioBuffer:
                         self._push(SILENCE)
                     continue
                 received, pending = pending, None
-                self._push(received.result())
+                for frame in self._gate.passed(received.result(), is_speaking()):
+                    self._push(frame)
         except StopAsyncIteration:
             pass
         finally:
