@@ -52,14 +52,20 @@ class AudioBuffer:
                         self._push(SILENCE)
                     continue
                 received, pending = pending, None
-                for frame in self._gate.passed(received.result(), is_speaking()):
-                    self._push(frame)
+                self._receive(received.result(), is_speaking())
         except StopAsyncIteration:
             pass
         finally:
             if pending is not None:
                 pending.cancel()
             self._detector.end_input()
+
+    def _receive(self, frame: rtc.AudioFrame, is_speaking: bool) -> None:
+        passed = self._gate.passed(frame, is_speaking)
+        if not passed:
+            self._counters.audio_quiet_ms += round(1_000 * frame.duration)
+        for one in passed:
+            self._push(one)
 
     def _push(self, frame: rtc.AudioFrame) -> None:
         if self.lag_s > MAX_LAG_S:
