@@ -16,6 +16,9 @@ from room_agent.conversation.llm import RouterLlm
 from room_agent.conversation.notices import NOTICE_TEXTS, Notices, Trouble
 from room_agent.conversation.question_queue import Question
 from room_agent.conversation.responder import Responder
+from room_agent.conversation.tool_calls import RequestedCall
+from room_agent.conversation.tool_client import ListedRoomTool
+from room_agent.conversation.tool_turns import ToolTurns
 from room_agent.conversation.transcription import Transcription
 from room_agent.core.router_client import RouterClient
 from room_agent.core.router_transport import HttpTransport
@@ -23,6 +26,7 @@ from tests.support.stack import eventually
 from tests.unit.room_agent.conversation.test_pending_answer import FakeTranscription
 
 UNREACHABLE_URL = "http://127.0.0.1:9"
+TOOL = ListedRoomTool(name="shop_cancel", title="Cancel", description="", parameters={}, digest="0" * 32)
 
 
 class RecordingTranscription(FakeTranscription):
@@ -92,3 +96,56 @@ async def test_an_unexpected_error_is_announced() -> None:
     assert await asyncio.wait_for(transcription.notices.get(), 5.0) == NOTICE_TEXTS[Trouble.THINKING]
     running.cancel()
     await responder.aclose()
+
+
+class ProposingLlm:
+    """A model that requests a call which changes something, and then ends when a test lets it."""
+
+    async def answer(self, *_: Any, **__: Any) -> AsyncIterator[str | RequestedCall]:
+        yield RequestedCall(call_id="c1", name=TOOL.name, arguments="{}")
+
+
+class WaitingSpeech:
+    """A speech output whose speech goes on until a test ends it."""
+
+    def __init__(self) -> None:
+        self.may_end = asyncio.Event()
+
+    def say(self, *_: Any) -> object:
+        return object()
+
+    async def wait_until_played(self, _: object) -> None:
+        await self.may_end.wait()
+
+    def interrupt(self) -> None: ...
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+async def test_a_proposal_counts_only_once_it_was_given_whole(interrupted: bool) -> None:
+    transcription, transport, speech = RecordingTranscription(), HttpTransport(UNREACHABLE_URL), WaitingSpeech()
+    captions = cast(Transcription, cast(Any, transcription))
+    router = RouterClient(transport, "k", "tenant_acme_standup", "job-1", "{}")
+    context = ContextBuilder(
+        KnowledgeRetrieval(router, time.monotonic), AgentManner(name="Rayroom", spoken=True), time.time
+    )
+    notices = Notices(captions, None, time.monotonic)
+    llm: Any = ProposingLlm()
+    tools = ToolTurns(llm, None, captions, time.monotonic)
+    tools.tools = (TOOL,)
+    responder = Responder(context, llm, captions, notices, cast(Any, speech), time.monotonic, {"ann"}, tools)
+    running = asyncio.create_task(responder.run())
+    responder.ask(Question(identity="ann", name="Ann", text="Cancel it, please.", asked_at_s=0.0))
+    await eventually(lambda: responder.has_begun, 10.0)
+    # The question is still being spoken.
+    assert tools.confirmation.take("ann", "Yes.", time.monotonic()) is None
+    if interrupted:
+        responder.on_speech("ann", 1.0)
+    else:
+        speech.may_end.set()
+    await eventually(lambda: responder._last is not None, 10.0)
+    agreed = tools.confirmation.take("ann", "Yes.", time.monotonic())
+    assert (agreed is None) == interrupted
+    running.cancel()
+    await responder.aclose()
+    await context.knowledge.aclose()
+    await transport.aclose()
