@@ -91,8 +91,8 @@ def _checked(source_name: str, source: ToolSource, tool: UncheckedTool) -> RoomT
     name = f"{source_name}_{tool.name}"
     if not tool.name or not _NAME.fullmatch(name):
         raise BadInput("its full name must be 1 to 64 letters, digits, hyphens and underscores")
-    title = (tool.title or tool.name)[:MAX_TITLE_CHARS]
-    description = tool.description[:MAX_DESCRIPTION_CHARS]
+    title = _encodable(tool.title or tool.name)[:MAX_TITLE_CHARS]
+    description = _encodable(tool.description)[:MAX_DESCRIPTION_CHARS]
     changes = source.changes(tool.name, tool.read_only)
     return RoomTool(
         name=name,
@@ -109,13 +109,22 @@ def _checked(source_name: str, source: ToolSource, tool: UncheckedTool) -> RoomT
 def _parameters(schema: Mapping[str, Any]) -> Mapping[str, Any]:
     if schema.get("type") != "object":
         raise BadInput("its parameters must be the JSON Schema of an object")
-    if len(_json(schema)) > MAX_SCHEMA_BYTES:
+    try:
+        text = json.dumps(schema, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError):
+        # An infinite number, a lone surrogate, or too deep: no JSON of the answer to the agent could hold it.
+        raise BadInput("its parameters cannot be written as JSON") from None
+    if len(text) > MAX_SCHEMA_BYTES:
         raise BadInput(f"its parameters are longer than {MAX_SCHEMA_BYTES} bytes")
     named = NamedSchema(path="parameters", schema=schema)
     if count_containers([named]) > MAX_SCHEMA_CONTAINERS:
         raise BadInput(f"its parameters hold more than {MAX_SCHEMA_CONTAINERS} objects and lists")
     check_schemas([named])
     return schema
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
 
 
 def _digest(*parts: Any) -> str:
@@ -127,5 +136,4 @@ def _bytes_of(tool: RoomTool) -> int:
 
 
 def _json(value: Any) -> bytes:
-    # Lone surrogates are escaped, so that every text can be encoded.
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()

@@ -49,6 +49,10 @@ def seeds() -> dict[str, list[bytes]]:
             pack_receipts([Spending(month_nanousd=1, day_nanousd=1, room_nanousd=1)]),
             pack_refusal(CostsUnavailable(retry_after_s=1.0)),
         ],
+        "tools": [
+            json.dumps([{"name": "look", "inputSchema": {"type": "object", "properties": {"a": {}}}}]).encode(),
+            json.dumps({"servers": [{"name": "shop", "url": "https://a.example/mcp"}], "backend": {}}).encode(),
+        ],
     }
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import asdict
 
 from cluster.aggregator.messages import BadMessage, unpack_entries, unpack_receipts, unpack_records
+from cluster.backend.tools import called_tool, offered_tools
 from deployments.api.access.dispatch_signature import check_signature
 from deployments.api.access.room_tokens import Tokens
 from deployments.api.body import parse_body
@@ -14,8 +17,10 @@ from deployments.api.frame_schemas import FrameBody, parse_frame_headers
 from deployments.api.image_size import inspect_image
 from deployments.api.jpeg import inspect_jpeg
 from deployments.api.room_schemas import Heartbeat, InvalidUsageItem, OpenRoom, SpeechUsageItem
-from routing.errors import BadInput, CostsUnavailable, Forbidden, NotAJpeg, TooLarge, Unauthorized
-from routing.rooms import MAX_ROOM_BYTES, check_metadata, parse_room
+from deployments.tools.listing import list_source
+from routing.errors import BackendRefused, BadInput, CostsUnavailable, Forbidden, NotAJpeg, TooLarge, Unauthorized
+from routing.rooms import MAX_ROOM_BYTES, check_metadata, parse_room, read_tenant_tools
+from routing.tools.record import ToolSource
 from tests.support.gateway import KEYS
 
 MAX_PX = 4_194_304
@@ -100,6 +105,20 @@ def cost_wire(data: bytes) -> None:
         unpack_receipts(data)
 
 
+def tools(data: bytes) -> None:
+    """The tools that a server or the backend offers are checked or left out; a record of tools likewise."""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return
+    read_tenant_tools(value)
+    called_tool(value)
+    with suppress(BackendRefused):
+        found = list_source("shop", ToolSource(), offered_tools(value))
+        assert all(tool.name.startswith("shop_") and len(tool.name) <= 64 for tool in found.tools)
+        json.dumps([asdict(tool) for tool in found.tools], ensure_ascii=False, allow_nan=False).encode()
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     target.__name__: target
     for target in (
@@ -112,5 +131,6 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         bodies,
         frame_headers,
         cost_wire,
+        tools,
     )
 }

@@ -66,6 +66,8 @@ def test_the_digest_changes_with_all_that_a_model_or_person_sees(change: Mapping
         offered(parameters={"type": "object", "description": "x" * 9_000}),
         offered(parameters={"type": "object", "properties": {f"p{n}": {} for n in range(300)}}),
         offered(parameters={"type": "object", "a": nested(50)}),
+        offered(parameters={"type": "object", "default": float("inf")}),
+        offered(parameters={"type": "object", "description": "\ud800"}),
     ],
 )
 def test_a_tool_that_no_model_could_call_is_left_out(tool: UncheckedTool) -> None:
@@ -83,6 +85,11 @@ def test_two_tools_of_one_name_are_both_left_out_and_named() -> None:
 def test_tools_of_one_name_at_two_servers_have_two_names() -> None:
     sources = [list_source(name, ToolSource(), [offered()]) for name in ("shop", "store")]
     assert [tool.name for tool in list_room(sources).tools] == ["shop_look", "store_look"]
+
+
+def test_texts_that_cannot_be_encoded_are_replaced() -> None:
+    (tool,) = listed(offered(title="a\ud800", description="\ud800b")).tools
+    assert (tool.title, tool.description) == ("a?", "?b")
 
 
 def test_long_texts_are_cut() -> None:
