@@ -16,6 +16,7 @@ class ToolPhrases:
     looking_up: str
     doing: str
     one_moment: str
+    """Two sentences: TTS speaks the first once the second has begun, and the second with the answer."""
     proposal: str
     """Names the tool and the arguments, and asks for a yes."""
 
@@ -24,37 +25,37 @@ _PHRASES = {
     "en": ToolPhrases(
         looking_up="Looking up: {title}",
         doing="Doing this: {title}",
-        one_moment="One moment, please.",
+        one_moment="One moment, please, I am looking it up. Thank you for waiting.",
         proposal="I would do this: {title}{arguments}. Shall I? Please say yes.",
     ),
     "de": ToolPhrases(
         looking_up="Ich sehe nach: {title}",
         doing="Ich mache das: {title}",
-        one_moment="Einen Moment, bitte.",
+        one_moment="Einen Moment bitte, ich sehe nach. Danke fürs Warten.",
         proposal="Ich würde das tun: {title}{arguments}. Soll ich? Bitte sagen Sie ja.",
     ),
     "fr": ToolPhrases(
         looking_up="Je cherche : {title}",
         doing="Je fais ceci : {title}",
-        one_moment="Un instant, s'il vous plaît.",
+        one_moment="Un instant, s'il vous plaît, je cherche. Merci d'avoir attendu.",
         proposal="Je ferais ceci : {title}{arguments}. Dois-je le faire ? Dites oui, s'il vous plaît.",
     ),
     "es": ToolPhrases(
         looking_up="Busco: {title}",
         doing="Hago esto: {title}",
-        one_moment="Un momento, por favor.",
+        one_moment="Un momento, por favor, lo estoy buscando. Gracias por esperar.",
         proposal="Haría esto: {title}{arguments}. ¿Lo hago? Diga sí, por favor.",
     ),
     "it": ToolPhrases(
         looking_up="Cerco: {title}",
         doing="Faccio questo: {title}",
-        one_moment="Un momento, per favore.",
+        one_moment="Un momento, per favore, sto cercando. Grazie per l'attesa.",
         proposal="Farei questo: {title}{arguments}. Procedo? Dica sì, per favore.",
     ),
     "pt": ToolPhrases(
         looking_up="Procuro: {title}",
         doing="Faço isto: {title}",
-        one_moment="Um momento, por favor.",
+        one_moment="Um momento, por favor, estou a procurar. Obrigado por esperar.",
         proposal="Eu faria isto: {title}{arguments}. Devo fazer? Diga sim, por favor.",
     ),
 }

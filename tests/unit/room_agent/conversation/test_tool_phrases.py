@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
+from livekit.agents.tokenize import blingfire
 
 from room_agent.conversation.tool_phrases import is_yes, phrases
 
@@ -48,3 +51,14 @@ def test_every_language_has_sentences_and_others_get_english() -> None:
         assert phrases(language).looking_up.format(title="Orders").endswith("Orders")
     assert phrases("multi") == phrases("xx") == phrases("en")
     assert len({phrases(language).proposal for language in ("en", "de", "fr", "es", "it", "pt")}) == 6
+
+
+@pytest.mark.parametrize("language", ["en", "de", "fr", "es", "it", "pt"])
+async def test_the_first_sentence_of_a_pause_is_spoken_before_the_answer_comes(language: str) -> None:
+    """The TTS plugin sends whole sentences: one that nothing follows would wait for the answer."""
+    sentences = blingfire.SentenceTokenizer().stream()
+    sentences.push_text(f"{phrases(language).one_moment} ")
+    async with asyncio.timeout(5.0):
+        first = (await anext(sentences)).token
+    assert first == phrases(language).one_moment[: len(first)] and len(first) > 20
+    await sentences.aclose()

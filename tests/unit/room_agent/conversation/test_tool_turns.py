@@ -17,6 +17,7 @@ from room_agent.conversation.notices import Trouble
 from room_agent.conversation.question_queue import Question
 from room_agent.conversation.tool_calls import TOO_MANY, RequestedCall
 from room_agent.conversation.tool_client import ListedRoomTool, ToolAnswer, ToolClient
+from room_agent.conversation.tool_phrases import phrases
 from room_agent.conversation.tool_turns import (
     CHANGED,
     FAILED,
@@ -237,7 +238,7 @@ async def test_a_slow_call_is_bridged_by_a_sentence_and_a_late_one_is_given_up(m
     monkeypatch.setattr(tool_turns, "SLOW_AFTER_S", 0.0)
     monkeypatch.setattr(tool_turns, "CALL_TIMEOUT_S", 0.02)
     scene = Scene([call()], ["It does not answer."], client=ScriptedClient(delay_s=5.0))
-    assert await scene.say() == "One moment, please. It does not answer."
+    assert await scene.say() == f"{phrases('en').one_moment} It does not answer."
     assert scene.result() == TIMED_OUT and scene.client.cancelled == 1
 
 
