@@ -24,6 +24,10 @@ from routing.models import Directory, Tenant
 from routing.tools.models import RoomTool, ToolInvocation, ToolResult
 from routing.tools.record import ToolServer, ToolSource
 
+MAX_LOGGED = 8
+"""The tools that are left out and named in one line of the log: a server may offer any number."""
+MAX_LEFT_OUT = 32
+
 log = structlog.get_logger()
 
 
@@ -76,9 +80,10 @@ class ToolService:
         with self._slot(tenant):
             sources = list(tenant.tools.sources())
             listed = list_room(await asyncio.gather(*(self._list_source(tenant, *one) for one in sources)))
-        for one in listed.left_out:
-            log.warning("tool left out", tenant=tenant.tenant_id, tool=one.name, problem=one.problem)
-        return listed
+        if listed.left_out:
+            first = [f"{one.name}: {one.problem}" for one in listed.left_out[:MAX_LOGGED]]
+            log.warning("tools left out", tenant=tenant.tenant_id, tools=len(listed.left_out), first=first)
+        return replace(listed, left_out=listed.left_out[:MAX_LEFT_OUT])
 
     async def call(self, admitted: AdmittedRequest, wanted: WantedCall) -> BilledResult:
         """Return the result of a tool's call, once its cost is durable.

@@ -108,8 +108,9 @@ class ToolTurns:
         messages, tools, calls_left = turn.messages(), self.tools, MAX_CALLS_A_TURN
         if question.confirmed is not None:
             calls_left -= 1
-            async for item in self._agreed(question.confirmed, turn.key, messages):
-                yield item
+            async with aclosing(self._agreed(question.confirmed, turn.key, messages)) as pauses:  # type: ignore[type-var]
+                async for words in pauses:
+                    yield words
         for _ in range(MAX_ROUNDS):
             said, requests = "", list[RequestedCall]()
             pieces = self._reply(messages, tools, calls_left, question, failed_before)
@@ -131,8 +132,10 @@ class ToolTurns:
                 return
             calls_left -= len(plan.now)
             results = dict(plan.refused)
-            async for words in self._run(plan.now, question.identity, turn.key, results):
-                yield words
+            pauses = self._run(plan.now, question.identity, turn.key, results)
+            async with aclosing(pauses):  # type: ignore[type-var]
+                async for words in pauses:
+                    yield words
             messages += history(said, requests, results)
 
     async def _reply(
@@ -176,8 +179,10 @@ class ToolTurns:
         request = RequestedCall(call_id=call.call_id, name=call.tool.name, arguments=json.dumps(dict(call.arguments)))
         results: dict[str, str] = {}
         allowed = AllowedCall(request=request, tool=call.tool, arguments=call.arguments)
-        async for words in self._run((allowed,), call.identity, key, results, confirmed=True):
-            yield words
+        pauses = self._run((allowed,), call.identity, key, results, confirmed=True)
+        async with aclosing(pauses):  # type: ignore[type-var]
+            async for words in pauses:
+                yield words
         messages += history("", [request], results)
 
     async def _run(
