@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -16,28 +16,22 @@ from room_agent.context.prompt import Turn
 from room_agent.conversation.llm import NoAnswer, RouterLlm
 from room_agent.conversation.question_queue import Question
 from room_agent.conversation.tool_calls import MAX_CALLS_A_TURN, AllowedCall, RequestedCall, plan_calls
-from room_agent.conversation.tool_client import ListedRoomTool, ToolAnswer, ToolClient
+from room_agent.conversation.tool_client import ListedRoomTool, ToolClient
 from room_agent.conversation.tool_confirmation import Confirmation, ProposedCall, shown_arguments
+from room_agent.conversation.tool_messages import CHANGED, TIMED_OUT, failure_message, history, result_message
 from room_agent.conversation.tool_phrases import phrases
 from room_agent.conversation.transcription import Transcription
 from room_agent.core.router_errors import RouterError
 from room_agent.core.tasks import OwnedTasks, log_task_end
-from room_agent.text.quoting import Fence
 
 CALL_TIMEOUT_S = 8.0
 MAX_ROUNDS = MAX_CALLS_A_TURN + 2
 """The replies of the model in one turn, should it request calls without end."""
 SLOW_AFTER_S = 1.5
 """The pause after which the agent says that it takes a moment."""
-MAX_RESULT_TOKENS = 1_500
 LIST_AGAIN_S = 300.0
 """The age from which the tools are listed again, beside the answer."""
 CLOSE_TIMEOUT_S = 2.0
-TIMED_OUT = "The tool did not answer in time. It may have done its work all the same."
-FAILED = "The tool could not be called."
-CHANGED = "The tool is not as it was. It was not called."
-NOTHING = "The tool returned nothing."
-REPORTS_FAILURE = "The tool reports that it failed:"
 
 log = structlog.get_logger()
 
@@ -230,10 +224,10 @@ class ToolTurns:
             return TIMED_OUT
         except RouterError as error:
             outcome = f"http {error.http_status}"
-            if error.http_status in (404, 409):
+            message = failure_message(error.http_status)
+            if message == CHANGED:
                 self._list_again()
-                return CHANGED
-            return TIMED_OUT if error.http_status == 504 else FAILED
+            return message
         finally:
             self._ended(call, identity, outcome, self._clock() - started_s, cost_nanousd)
 
@@ -267,26 +261,3 @@ class ToolTurns:
     def _set(self, tools: tuple[ListedRoomTool, ...]) -> None:
         self.tools = tools
         self.on_listed(bool(tools))
-
-
-def result_message(answer: ToolAnswer, key: str) -> str:
-    """Return the result of a call as the message for the model: a quotation with the turn's key."""
-    quoted = Fence(key).quote("tool result", answer.text, MAX_RESULT_TOKENS) or NOTHING
-    return f"{REPORTS_FAILURE}\n{quoted}" if answer.is_error else quoted
-
-
-def history(said: str, requests: Sequence[RequestedCall], results: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return a reply of the model with its calls, and their results, as messages of the next request."""
-    calls = [
-        {
-            "id": one.call_id,
-            "type": "function",
-            "function": {"name": one.name, "arguments": one.arguments or "{}"},
-            "extra": dict(one.extra or {}),
-        }
-        for one in requests
-    ]
-    answers = [
-        {"role": "tool", "tool_call_id": one.call_id, "content": results.get(one.call_id, FAILED)} for one in requests
-    ]
-    return [{"role": "assistant", "content": said, "tool_calls": calls}, *answers]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 MAX_SERVERS = 4
@@ -67,6 +67,13 @@ class TenantTools(_Record):
     servers: Annotated[tuple[ToolServer, ...], Field(max_length=MAX_SERVERS, strict=False)] = ()
     backend: ToolSource | None = None
     """The tools of the backend's procedures `tools.list` and `tools.invoke`; None if it has none."""
+
+    @model_validator(mode="after")
+    def _has_unique_names(self) -> TenantTools:
+        names = [server.name for server in self.servers]
+        if len({*names, BACKEND}) <= len(names):
+            raise ValueError(f"the names of servers must be unique, and none may be {BACKEND!r}")
+        return self
 
     def sources(self) -> Iterator[tuple[str, ToolSource]]:
         """Yield each source with its name."""

@@ -9,8 +9,8 @@ import pytest
 from room_agent.context.prompt import AgentManner, instructions
 from room_agent.conversation.tool_client import ListedRoomTool, ToolAnswer, cleaned_tool
 from room_agent.conversation.tool_confirmation import Confirmation, ProposedCall, shown_arguments
+from room_agent.conversation.tool_messages import REPORTS_FAILURE, result_message
 from room_agent.conversation.tool_phrases import is_yes
-from room_agent.conversation.tool_turns import REPORTS_FAILURE, result_message
 from tests.unit.room_agent.hostile_text import CONTROL_TOKENS, as_read_by_model, quotations
 from tests.unit.room_agent.injections import INJECTIONS, KEY, REPRESENTATIVES, Injection, plain_words
 

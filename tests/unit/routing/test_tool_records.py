@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from routing.rooms import read_tenant_tools
-from routing.tools.record import TenantTools, ToolSource, ToolTerms
+from routing.tools.record import TenantTools, ToolServer, ToolSource, ToolTerms
 
 SHOP = {"name": "shop", "url": "https://tools.example.com/mcp"}
 
@@ -78,6 +79,13 @@ def test_the_other_servers_of_a_wrong_one_stay() -> None:
 def test_no_secret_of_a_record_is_repeated() -> None:
     _, refused = read_tenant_tools({"servers": [SHOP | {"token": "secret-1", "url": "secret-2"}]})
     assert "secret" not in str(refused)
+
+
+def test_the_tools_of_a_local_tenant_have_the_same_rules() -> None:
+    server = ToolServer(name="shop", url="https://tools.example.com/mcp")
+    for servers in ((server, server), (server.model_copy(update={"name": "backend"}),)):
+        with pytest.raises(ValidationError, match="must be unique"):
+            TenantTools(servers=servers)
 
 
 def test_there_are_four_servers_at_most() -> None:

@@ -8,7 +8,7 @@ from livekit.agents import llm
 
 from room_agent.conversation.chat_messages import to_chat_context, to_function_tool
 from room_agent.conversation.tool_calls import RequestedCall
-from room_agent.conversation.tool_turns import FAILED, history
+from room_agent.conversation.tool_messages import FAILED, history
 
 
 def sent(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -17,16 +17,9 @@ from room_agent.conversation.notices import Trouble
 from room_agent.conversation.question_queue import Question
 from room_agent.conversation.tool_calls import TOO_MANY, RequestedCall
 from room_agent.conversation.tool_client import ListedRoomTool, ToolAnswer, ToolClient
+from room_agent.conversation.tool_messages import CHANGED, FAILED, NOTHING, REPORTS_FAILURE, TIMED_OUT
 from room_agent.conversation.tool_phrases import phrases
-from room_agent.conversation.tool_turns import (
-    CHANGED,
-    FAILED,
-    NOTHING,
-    REPORTS_FAILURE,
-    TIMED_OUT,
-    ToolCalled,
-    ToolTurns,
-)
+from room_agent.conversation.tool_turns import ToolCalled, ToolTurns
 from room_agent.conversation.transcription import Transcription
 from room_agent.core.router_errors import RouterBusy, RouterError, RouterRefused
 
