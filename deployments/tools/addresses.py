@@ -73,7 +73,7 @@ def may_reach(address: str, *, internal: bool) -> bool:
             return False
     if ip in METADATA or ip.is_link_local or ip.is_multicast or ip.is_unspecified:
         return False
-    return internal or (ip.is_global and not ip.is_reserved)
+    return internal or ip.is_global
 
 
 def _matches(name: str, port: int, patterns: Sequence[str]) -> bool:
