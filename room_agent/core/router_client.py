@@ -175,11 +175,10 @@ class RouterClient:
         return parse(Description, json_object((await self._post_frame(jpeg, headers, body)).body))
 
     async def search(
-        self, query: str, jpeg: bytes | None, top_k: int, timeout_s: float, asker: str = ""
+        self, query: str, top_k: int, timeout_s: float, asker: str = ""
     ) -> tuple[Passage, ...]:
-        """Return at most `top_k` passages of the tenant's knowledge base for a question and, if given, a frame."""
-        image = None if jpeg is None else data_url(jpeg)
-        body = {"query": query, "image": image, "top_k": top_k}
+        """Return at most `top_k` passages of the tenant's knowledge base for a question."""
+        body: dict[str, Any] = {"query": query, "top_k": top_k}
         if asker and self._takes_participants:
             body["user"] = asker
         reply = await self._post("/v1/knowledge/search", self._token, body, timeout_s)
