@@ -174,9 +174,7 @@ class RouterClient:
             headers = {**headers, "x-frame-participant": quote(sharer, safe="")}
         return parse(Description, json_object((await self._post_frame(jpeg, headers, body)).body))
 
-    async def search(
-        self, query: str, top_k: int, timeout_s: float, asker: str = ""
-    ) -> tuple[Passage, ...]:
+    async def search(self, query: str, top_k: int, timeout_s: float, asker: str = "") -> tuple[Passage, ...]:
         """Return at most `top_k` passages of the tenant's knowledge base for a question."""
         body: dict[str, Any] = {"query": query, "top_k": top_k}
         if asker and self._takes_participants:

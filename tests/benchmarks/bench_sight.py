@@ -1,10 +1,10 @@
 """Measure the pictures of a turn: how many join it, what they cost, and whether the answer can be read from them.
 
-Run `python -m tests.benchmarks.bench_sight`. Each labelled question of understanding/questions.jsonl is asked in a room
-whose screens of 1920 x 1080 show the labelled lines, in text of 14, 20 or 32 px in turns. The pictures pass the
-agent's own choice of size, its encoder and its prompt. No model is called: a reader with OCR stands for it, and is right
-if the expected answer stands in a picture of the turn. The description of each screen holds all its lines, but only
-pictures count. Money is that of the pictures, the text and the knowledge search, by the shipped tables.
+Run `python -m tests.benchmarks.bench_sight`. Each labelled question of understanding/questions.jsonl is asked in a
+room whose screens of 1920 x 1080 show the labelled lines, in text of 14, 20 or 32 px in turns. The pictures pass the
+agent's own choice of size, its encoder and its prompt. No model is called: OCR stands for it, and is right if it reads
+the expected answer in a picture of the turn. The descriptions of the screens hold all lines too, but do not count.
+The price is that of the input, by the shipped tables.
 """
 
 from __future__ import annotations
@@ -50,6 +50,13 @@ MODELS = ("gpt-6-luna", "gpt-6.1-terra")
 SEARCH_MODEL = "voyage-multimodal-3.5"
 FIRST_TOKEN_MS_PER_TOKEN = (0.04, 0.06)
 """gettalkative.com, 2025-05-02: GPT-4o's first token comes 20 to 30 ms later for each 500 tokens of a prompt."""
+FIGURES = (
+    "pictures a turn about the screen (of all)",
+    "their tokens",
+    "input tokens",
+    f"nano-dollars a turn, {', '.join(MODELS)}",
+    "first token later, ms",
+)
 TIMED_TURNS = 30
 CATALOGUE = load_catalogue()
 TODAY = dt.date(2026, 11, 30)
@@ -70,12 +77,13 @@ class LabelledQuestion:
 
 @dataclass(frozen=True, slots=True)
 class MeasuredTurn:
-    """The pictures of one turn and their cost; `right` is None for a question that no screen answers."""
+    """The pictures of one turn, and whether the asked screen is among them and its answer read from one."""
 
     question: LabelledQuestion
     images: tuple[Encoded, ...]
     text_tokens: int
-    right: bool | None
+    has_screen: bool
+    is_read: bool
 
     def picture_tokens(self, model: str) -> int:
         sizes = (ModelImage(data=b"", width_px=one.width_px, height_px=one.height_px) for one in self.images)
@@ -154,10 +162,12 @@ def frame_of(picture: Encoded, at_s: float) -> KeptFrame:
     return KeptFrame(jpeg=picture.jpeg, headers={}, why="new", captured_at_s=at_s, size_px=size_px)
 
 
-def shown_with(questions: Sequence[LabelledQuestion], question: LabelledQuestion, shares: int) -> list[LabelledQuestion]:
+def shown_with(
+    questions: Sequence[LabelledQuestion], question: LabelledQuestion, shares: int
+) -> list[LabelledQuestion]:
     """Return the questions whose screens are shared at once: the asked one's changes first, second or last in turns."""
-    others = [one for one in questions[question.number + 1 :] + questions[: question.number] if one.language == question.language]
-    named = {one.sharer: one for one in others if one.sharer != question.sharer}
+    after = [*questions[question.number + 1 :], *questions[: question.number]]
+    named = {one.sharer: one for one in after if one.language == question.language and one.sharer != question.sharer}
     shown = list(named.values())[: shares - 1]
     shown.insert(question.number % shares, question)
     return shown
@@ -168,15 +178,21 @@ def measure(questions: Sequence[LabelledQuestion], shares: int, ocr: OcrEngine) 
     for question in questions:
         shown = shown_with(questions, question, shares)
         turn = asyncio.run(room_of(shown).turn(question.text, "Zoe", "zoe-1"))
-        images = tuple(image for jpeg in turn.jpegs for image in sent(shown) if image.jpeg == jpeg)
-        right = any(reads(ocr, image.jpeg, question.answer) for image in images) if question.about_screen else None
-        yield MeasuredTurn(question, images, tokens_of(turn), right)
+        images = {image.jpeg: (one, image) for one in shown for image in sizes_of(one)}
+        sent = [images[jpeg] for jpeg in turn.jpegs]
+        yield MeasuredTurn(
+            question,
+            tuple(image for _, image in sent),
+            tokens_of(turn),
+            question in [one for one, _ in sent],
+            question.about_screen and any(reads(ocr, image.jpeg, question.answer) for _, image in sent),
+        )
 
 
-def sent(shown: Sequence[LabelledQuestion]) -> list[Encoded]:
+def sizes_of(question: LabelledQuestion) -> list[Encoded]:
+    """Return the pictures that a turn may have of the question's screen."""
     sides = {USUAL_PX, pictures.ALONE_PX, pictures.OF_SEVERAL_PX}
-    found = (encoded(one.number, one.screen, side) for one in shown for side in sides)
-    return list({image.jpeg: image for image in found}.values())
+    return [encoded(question.number, question.screen, side) for side in sides]
 
 
 def tokens_of(turn: Turn) -> int:
@@ -194,14 +210,13 @@ def bare(text: str) -> str:
 
 
 def search_nanousd(image_px: int) -> int:
-    """Return the price of one embedded question, with a picture of so many pixels."""
-    usage = Usage(input_tokens=20 + (image_px // 560 if image_px else 0), image_px=image_px)
+    """Return the price of an embedded question of 20 tokens, with a picture of so many pixels."""
+    usage = Usage(input_tokens=20, image_px=image_px)
     return CATALOGUE.price(SEARCH_MODEL, TODAY).cost_nanousd(usage)
 
 
 def print_row(name: str, turns: Sequence[MeasuredTurn]) -> None:
-    about = [turn for turn in turns if turn.right is not None]
-    right = sum(bool(turn.right) for turn in about)
+    about = [turn for turn in turns if turn.question.about_screen]
     counts = [statistics.fmean(len(turn.images) for turn in part) for part in (about, turns)]
     tokens = statistics.fmean(turn.picture_tokens(MODELS[0]) for turn in turns)
     inputs = statistics.fmean(turn.text_tokens for turn in turns) + tokens
@@ -209,9 +224,10 @@ def print_row(name: str, turns: Sequence[MeasuredTurn]) -> None:
     later = " to ".join(f"{tokens * ms:.0f}" for ms in FIRST_TOKEN_MS_PER_TOKEN)
     cells = (
         name,
-        f"{right} of {len(about)}",
-        " ".join(f"{counts_of(about, language)}" for language in sorted({turn.question.language for turn in about})),
-        f"{counts[0]:.2f}, {counts[1]:.2f}",
+        f"{sum(turn.has_screen for turn in about)} of {len(about)}",
+        f"{sum(turn.is_read for turn in about)}",
+        " ".join(read_in(about, language) for language in sorted({turn.question.language for turn in about})),
+        f"{counts[0]:.2f} ({counts[1]:.2f})",
         f"{tokens:,.0f}",
         f"{inputs:,.0f}",
         ", ".join(f"{cost:,}" for cost in costs),
@@ -220,9 +236,8 @@ def print_row(name: str, turns: Sequence[MeasuredTurn]) -> None:
     print("| " + " | ".join(cells) + " |", flush=True)
 
 
-def counts_of(about: Sequence[MeasuredTurn], language: str) -> str:
-    of = [turn for turn in about if turn.question.language == language]
-    return f"{language} {sum(bool(turn.right) for turn in of)}/{len(of)}"
+def read_in(about: Sequence[MeasuredTurn], language: str) -> str:
+    return f"{language} {sum(turn.is_read for turn in about if turn.question.language == language)}"
 
 
 async def time_turns(questions: Sequence[LabelledQuestion]) -> None:
@@ -230,28 +245,31 @@ async def time_turns(questions: Sequence[LabelledQuestion]) -> None:
     for shares in (0, 1, SHARES):
         times_ms, sent_bytes = [], []
         for question in questions[:TIMED_TURNS]:
-            builder = room_of(shown_with(questions, question, shares) if shares else [])
-            shown = {str(one.number): screen(one.number, one.screen) for one in shown_with(questions, question, shares or 1)}
+            shown = shown_with(questions, question, shares) if shares else []
+            builder, planes = room_of(shown), {str(one.number): screen(one.number, one.screen) for one in shown}
 
-            async def current_frame(track: str, longest_px: int, shown: dict[str, Planes] = shown) -> KeptFrame:
-                return await asyncio.to_thread(encode_now, shown[track], longest_px)
+            async def current_frame(track: str, longest_px: int, planes: dict[str, Planes] = planes) -> KeptFrame:
+                return await asyncio.to_thread(encode_now, planes[track], longest_px)
 
             builder.current_frame = current_frame
             begun_s = time.perf_counter()
             body = json.dumps((await builder.turn(question.text, "Zoe", "zoe-1")).messages())
             times_ms.append(1_000 * (time.perf_counter() - begun_s))
             sent_bytes.append(len(body))
-        print(f"{shares} pictures: turn {statistics.median(times_ms):.1f} ms, body {statistics.median(sent_bytes):,.0f} bytes")
+        middle_ms, middle_bytes = statistics.median(times_ms), statistics.median(sent_bytes)
+        print(f"{shares} pictures: turn {middle_ms:.1f} ms, body {middle_bytes:,.0f} bytes")
 
 
 def encode_now(planes: Planes, longest_px: int) -> KeptFrame:
-    return frame_of(encode(planes, long_side_px=ViewEncoder(USUAL_PX, None).turn_long_side_px(planes, longest_px)), NOW_S)
+    return frame_of(
+        encode(planes, long_side_px=ViewEncoder(USUAL_PX, None).turn_long_side_px(planes, longest_px)), NOW_S
+    )
 
 
 def main() -> None:
     questions, ocr = load_questions(), OcrEngine()
-    print("| rules | read right | by language | pictures a turn about the screen, and of all | their tokens | input tokens | nano-dollars a turn | first token later, ms |")
-    print("|---|---|---|---|---|---|---|---|")
+    print(f"| shared | asked screen sent | answer read | by language | {' | '.join(FIGURES)} |")
+    print("|---|---|---|---|" + len(FIGURES) * "---|")
     print_row("one share", list(measure(questions, 1, ocr)))
     for side_px in (pictures.ALONE_PX, pictures.OF_SEVERAL_PX, USUAL_PX):
         pictures.OF_SEVERAL_PX = side_px

@@ -236,7 +236,7 @@ async def test_a_suspended_tenants_dead_job_is_billed_and_its_token_gives_no_oth
         client = client_of(transport, job, KEYS.agent[0])
         await client.open()
         with pytest.raises(RouterRefused, match="403 tenant_suspended"):
-            await client.search("What is it?", None, top_k=1, timeout_s=5)
+            await client.search("What is it?", top_k=1, timeout_s=5)
         await transport.aclose()
 
 

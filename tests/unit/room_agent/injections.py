@@ -68,7 +68,18 @@ INJECTIONS = _load()
 REPRESENTATIVES = list(
     {(injection.channel, injection.technique): injection for injection in reversed(INJECTIONS)}.values()
 )[::-1]
-CHANNELS = ("screen", "other screen", "sharer", "other sharer", "name", "passage", "source", "chat", "transcript", "question")
+CHANNELS = (
+    "screen",
+    "other screen",
+    "sharer",
+    "other sharer",
+    "name",
+    "passage",
+    "source",
+    "chat",
+    "transcript",
+    "question",
+)
 
 
 def question_with(channel: str, text: str) -> PromptQuestion:
@@ -115,7 +126,14 @@ def plain_words(text: str) -> list[str]:
 
 def text_at(channel: str, parsed: list[Quotation], question: str) -> str:
     """Return the prompt's text from the channel of an injection."""
-    label = {"other screen": "screen", "sharer": "picture", "other sharer": "picture", "name": "asker", "chat": "said", "transcript": "said"}
+    label = {
+        "other screen": "screen",
+        "sharer": "picture",
+        "other sharer": "picture",
+        "name": "asker",
+        "chat": "said",
+        "transcript": "said",
+    }
     texts = {quotation.label: quotation.text for quotation in parsed}
     return question if channel == "question" else texts[label.get(channel, channel)]
 
