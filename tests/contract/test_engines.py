@@ -50,6 +50,7 @@ QUESTIONS = (
     "Thank you very much.",
     "Stop.",
 )
+GERMAN_QUESTION = "Welche Zahl steht auf der Folie?"
 SPEAKERS = ("en-us", "en-us+f2", "en-us+m3", "en-us+m5", "en-gb-x-rp")
 KEY = "5d0c3a91e27b"
 
@@ -140,6 +141,15 @@ def test_spoken_digits_are_recognized() -> None:
     # Each number is random, and no recognizer is perfect: of 1,500 digits one was misheard, quiet and in noise.
     assert sum(one in other for one, other in zip(said, transcripts, strict=True)) >= 19
     assert listener.recognize(bytes(2 * RATE_HZ), RATE_HZ) == ""
+
+
+def test_german_is_spoken_with_german_sounds_and_digits_and_recognized() -> None:
+    voice, listener = SpeechEngine(), DigitRecognizer("de")
+    assert listener.recognize(voice.speak("Die Zahl auf der Folie ist 43891.", RATE_HZ), RATE_HZ).endswith("43891")
+    assert (
+        PhraseRecognizer([*QUESTIONS, GERMAN_QUESTION]).recognize(voice.speak(GERMAN_QUESTION, RATE_HZ), RATE_HZ)
+        == GERMAN_QUESTION
+    )
 
 
 def test_an_unknown_voice_is_a_configuration_error_that_names_the_parameter() -> None:
@@ -246,6 +256,14 @@ def test_the_answerer_reads_the_picture_the_current_slide_or_the_one_before_it()
     assert answerer.answer(agent_turn(QUESTIONS[0], Ann=slide(drawn))) == f"The number on the slide is {drawn}."
     assert answerer.answer(agent_turn(QUESTIONS[0])) == "The number on the slide is 222."
     assert answerer.answer(agent_turn(QUESTIONS[1], Ann=slide(drawn))) == "The slide before this one showed 111."
+
+
+def test_the_answerer_reads_the_share_of_the_named_person_and_answers_german_in_german() -> None:
+    answerer, drawn = RuleAnswerer(ocr().describe), number()
+    shares = {"Cat": slide("Agenda"), "Ann": slide(drawn)}
+    assert answerer.answer(agent_turn("What number is on the slide of Ann?", **shares)).endswith(f" {drawn}.")
+    assert answerer.answer(agent_turn(GERMAN_QUESTION, **shares)) == "Ich sehe keine Zahl auf der Folie."
+    assert answerer.answer(agent_turn(GERMAN_QUESTION, Ann=slide(drawn))) == f"Die Zahl auf der Folie ist {drawn}."
 
 
 def test_the_answerer_finds_the_question_in_a_message_that_holds_several() -> None:
