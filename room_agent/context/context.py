@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
+import structlog
+
 from room_agent.context.pictures import TrackPicture, TrackPictures, longest_sides_px
 from room_agent.context.prompt import AgentManner, PromptQuestion, Remark, Turn, compose
 from room_agent.context.retrieval import KnowledgeRetrieval
@@ -18,6 +20,8 @@ BUDGET_TOKENS = 6_000
 MAX_REMARKS = 60
 CURRENT_FRAME_TIMEOUT_S = 0.5
 """The wait for the pictures as they are now; a turn has the last kept one of each track that is later."""
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,5 +134,9 @@ class ContextBuilder:
             async with asyncio.timeout_at(deadline_s):
                 frame = await self.current_frame(picture.track, longest_px)
         except TimeoutError:
+            return picture
+        except Exception as error:
+            # No traceback: its values may hold the picture.
+            log.error("picture not encoded", track=picture.track, error=type(error).__name__)
             return picture
         return picture if frame is None else replace(picture, jpeg=frame.jpeg, size_px=frame.size_px)

@@ -124,16 +124,20 @@ async def test_three_shares_join_a_turn_side_by_side_each_named_by_its_participa
     assert '| 1: screen 2 of "Cat"\n| 2: screen 3 of "Ann"\n| 3: screen 1 of "Bob"\n' in turn.context
 
 
-async def test_a_picture_that_takes_too_long_is_replaced_by_the_last_kept_one(
+async def test_a_picture_that_takes_too_long_or_fails_is_replaced_by_the_last_kept_one(
     builder: ContextBuilder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def current_frame(track: str, _: int) -> KeptFrame | None:
         if track == "TR_late":
             await asyncio.Event().wait()
+        if track == "TR_failed":
+            raise ValueError("an error of the encoder")
         return replace(FRAME, jpeg=b"NOW")
 
     monkeypatch.setattr(context, "CURRENT_FRAME_TIMEOUT_S", 0.01)
     builder.on_frame_kept(FrameKept(track=TRACK, frame=FRAME))
-    builder.on_frame_kept(FrameKept(track=replace(TRACK, sid="TR_late"), frame=replace(FRAME, captured_at_s=0.0)))
+    for sid in ("TR_late", "TR_failed"):
+        frame = replace(FRAME, jpeg=sid.encode(), captured_at_s=0.0)
+        builder.on_frame_kept(FrameKept(track=replace(TRACK, sid=sid), frame=frame))
     builder.current_frame = current_frame
-    assert (await builder.turn(QUESTION, "Ann", "ann-1")).jpegs == (b"NOW", b"JPEG")
+    assert (await builder.turn(QUESTION, "Ann", "ann-1")).jpegs == (b"NOW", b"TR_late", b"TR_failed")
