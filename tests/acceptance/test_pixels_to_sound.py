@@ -115,25 +115,18 @@ def answers(participant: MeetingParticipant) -> list[str]:
     return [answer.text for answer in participant.answers()]
 
 
-async def test_a_number_on_a_slide_is_asked_for_and_answered_in_speech(scene: Scene) -> None:
-    number, room = random_number(), "tenant_acme_pixels"
+async def test_a_number_on_a_slide_is_asked_for_and_heard_in_english_and_in_german(scene: Scene) -> None:
+    # Without 0 and 7, which the recogniser of German digits takes for a 5 now and then.
+    number, room = int("".join(secrets.choice("1234689") for _ in range(5))), "tenant_acme_pixels"
     async with open_meeting(scene.stack, room) as meeting, joined(scene.stack.livekit, room, "ann") as ann:
         await ann.share_screen(number)
         await meeting.wait_for_microphones()
         await eventually(lambda: is_described(ann, number), WAIT_S)
         assert await ask_for_number(number, ASKS_SLIDE, ann)
         assert set(answers(ann)) == {f"The number on the slide is {number}."}
-
-
-async def test_a_number_on_a_slide_is_asked_for_in_german_and_heard_in_german(scene: Scene) -> None:
-    # Without 0 and 7, which the recogniser of German digits takes for a 5 now and then.
-    number, room = int("".join(secrets.choice("1234689") for _ in range(5))), "tenant_acme_folie"
-    async with open_meeting(scene.stack, room) as meeting, joined(scene.stack.livekit, room, "ann") as ann:
-        await ann.share_screen(number)
-        await meeting.wait_for_microphones()
-        await eventually(lambda: is_described(ann, number), WAIT_S)
+        in_english = len(answers(ann))
         assert await ask_for_number(number, ASKS_SLIDE_IN_GERMAN, ann, language="de")
-        assert set(answers(ann)) == {f"Die Zahl auf der Folie ist {number}."}
+        assert set(answers(ann)[in_english:]) == {f"Die Zahl auf der Folie ist {number}."}
 
 
 async def test_the_number_of_the_previous_slide_is_answered_in_speech(scene: Scene) -> None:
