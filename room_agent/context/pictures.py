@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from cachetools import FIFOCache
 
 from room_agent.core.models import Source
-from routing.capabilities import FixedTokens, PatchTokens
+from routing.capabilities import PatchTokens
 
 MAX_TRACKS = 16
 """Beyond this number the track unchanged for longest loses its picture; an agent samples fewer tracks."""
@@ -16,16 +16,12 @@ MAX_PICTURES = 3
 """The most pictures of a turn: a vendor's time to the first token grows with each."""
 ALONE_PX = 1_536
 """The long side of the only shared screen: OCR reads text of 12 px on 1080p in it."""
-OF_SEVERAL_PX = 1_216
-"""The long side of each of several shared screens: the most for `MANY_TOKENS` in 16:9."""
+OF_SEVERAL_PX = 1_152
+"""The long side of each of several shared screens: three of 16:10 leave the prompt a third of its budget for text."""
 CAMERA_PX, OTHER_CAMERA_PX = 1_024, 496
 """The long side of the first camera, to which somebody may hold a sheet of paper, and of each other one."""
-MANY_TOKENS = 1_120
-_COUNTS = (
-    # Claude's and Gemini's rules in routing/models.toml: no other vendor of serve_config.yaml counts more.
-    PatchTokens(rule="patches", patch_px=28),
-    FixedTokens(tokens=MANY_TOKENS, low=280),
-)
+_COUNT = PatchTokens(rule="patches", patch_px=28)
+"""Anthropic's rule in routing/models.toml. OpenAI counts fewer tokens for every size, Gemini 1,120 for any screen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,9 +39,8 @@ class TrackPicture:
 
     @property
     def tokens(self) -> int:
-        """About the input tokens of the picture, by the vendor that counts the most."""
-        width_px, height_px = self.size_px or (ALONE_PX, ALONE_PX * 9 // 16)
-        return max(count.count(width_px, height_px) for count in _COUNTS)
+        """About the input tokens of the picture; one of unknown size counts as the largest."""
+        return _COUNT.count(*(self.size_px or (ALONE_PX, ALONE_PX * 9 // 16)))
 
 
 class TrackPictures:
@@ -70,8 +65,8 @@ class TrackPictures:
 def of_turn(pictures: Iterable[TrackPicture], asker: str) -> list[TrackPicture]:
     """Return at most `MAX_PICTURES` pictures: the asker's own first, then the one that changed last.
 
-    The shared screens join a turn, or the cameras where nobody shares: who shares a screen wants it looked at, and
-    faces beside it would cost tokens and time.
+    The shared screens join a turn, or the cameras where nobody shares: people who share a screen expect it to be looked
+    at, and faces beside it would cost tokens and time.
     """
     live = list(pictures)
     shown = [picture for picture in live if picture.source == "screen_share"] or live

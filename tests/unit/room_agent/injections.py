@@ -107,7 +107,7 @@ def question_with(channel: str, text: str) -> PromptQuestion:
                 source="screen_share",
                 identity=track,
                 jpeg=b"\xff\xd8 a picture \xff\xd9",
-                size_px=(1_216, 684),
+                size_px=(1_152, 720),
                 changed_at_s=20.0,
             )
             for track in ("TR_1", "TR_2", "TR_3")

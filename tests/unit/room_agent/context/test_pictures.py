@@ -9,7 +9,6 @@ import pytest
 from room_agent.context.pictures import (
     ALONE_PX,
     CAMERA_PX,
-    MANY_TOKENS,
     MAX_PICTURES,
     MAX_TRACKS,
     OF_SEVERAL_PX,
@@ -73,27 +72,24 @@ def test_a_share_alone_may_be_larger_than_one_of_several() -> None:
 @pytest.mark.parametrize(
     ("size_px", "tokens"),
     [
-        # 55 x 31 patches of Claude's; Gemini counts the same for all but a small one.
-        ((ALONE_PX, 864), 1_705),
-        (None, 1_705),
-        ((OF_SEVERAL_PX, 684), MANY_TOKENS),
-        ((CAMERA_PX, 576), MANY_TOKENS),
-        ((OTHER_CAMERA_PX, 278), 280),
+        ((ALONE_PX, 864), 55 * 31),
+        (None, 55 * 31),
+        ((OF_SEVERAL_PX, 720), 42 * 26),
+        ((CAMERA_PX, 576), 37 * 21),
+        ((OTHER_CAMERA_PX, 278), 18 * 10),
     ],
 )
-def test_a_picture_counts_as_many_tokens_as_the_vendor_that_counts_the_most(
-    size_px: tuple[int, int] | None, tokens: int
-) -> None:
+def test_a_picture_counts_a_token_for_each_patch_of_28_px(size_px: tuple[int, int] | None, tokens: int) -> None:
     assert replace(OLD, size_px=size_px).tokens == tokens
 
 
 def test_where_tokens_are_short_the_pictures_at_the_end_are_left_out() -> None:
     large = replace(NEWEST, size_px=(ALONE_PX, 864))
-    assert tracks(within([NEWEST, NEW, OLD], 3 * MANY_TOKENS)) == ["newest", "new", "old"]
-    assert tracks(within([NEWEST, NEW, OLD], 3 * MANY_TOKENS - 1)) == ["newest", "new"]
+    assert tracks(within([NEWEST, NEW, OLD], 3 * NEW.tokens)) == ["newest", "new", "old"]
+    assert tracks(within([NEWEST, NEW, OLD], 3 * NEW.tokens - 1)) == ["newest", "new"]
     # One that is too large does not keep out the next.
-    assert tracks(within([large, NEW, OLD], 1_500)) == ["new"]
-    assert within([NEWEST], MANY_TOKENS - 1) == []
+    assert tracks(within([large, NEW, OLD], 1_000)) == ["new"]
+    assert within([NEWEST], NEWEST.tokens - 1) == []
 
 
 def test_an_ended_track_loses_its_picture_and_a_newer_frame_replaces_the_earlier_one() -> None:

@@ -32,7 +32,7 @@ PICTURE = TrackPicture(
     changed_at_s=60.0,
 )
 OF_THREE = tuple(
-    replace(PICTURE, label=f'screen {number} of "Ann"', jpeg=bytes([number]), size_px=(OF_SEVERAL_PX, 684))
+    replace(PICTURE, label=f'screen {number} of "Ann"', jpeg=bytes([number]), size_px=(OF_SEVERAL_PX, 720))
     for number in (1, 2, 3)
 )
 SCREEN_QUESTION = "What is the number on the slide before this one?"
