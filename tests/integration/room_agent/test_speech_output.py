@@ -82,7 +82,7 @@ async def metered_speaker(emulator: Emulator, *models: str) -> AsyncIterator[Met
         output.session.output.audio = audio_output = FakeAudioOutput()
         speaker = MeteredSpeaker(emulator, usage, output, audio_output)
         output.on_available = speaker.available.append
-        output.on_speaking_for = usage.speak_for
+        output.on_speaking_for = lambda asker, _: usage.speak_for(asker)
         yield speaker
         await output.aclose()
 
