@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from room_agent.intent.addressee import EVERYDAY_WORDS, GRAMMAR_WORDS
+from room_agent.intent.english_words import EVERYDAY_WORDS, GRAMMAR_WORDS
 from room_agent.text.normalize import READ_CHARS, both_ends, without_accents, words_in
 
 MAX_NAME_CHARS = 200

@@ -1,0 +1,30 @@
+"""Limits how often a room's model is called for texts that may be for somebody else."""
+
+from __future__ import annotations
+
+from routing.ratelimit import TokenBucket
+
+BURST, PER_MINUTE = 6, 6
+"""A room that talks about the agent all day says its name some ten times a minute.
+
+Each such call costs a cheap model's whole prompt, about 0.0006 USD: at most a fifth of a dollar an hour.
+"""
+
+
+class UnsureTurns:
+    """The unsure turns of one room, and the bucket that limits them. A text beyond it counts as not addressed."""
+
+    def __init__(self) -> None:
+        self._bucket = TokenBucket(tokens=BURST, filled_at_s=0.0)
+        self._admitted = self._refused = 0
+
+    def admits(self, now_s: float) -> bool:
+        """Take one turn from the bucket; return whether it held one."""
+        admitted = not self._bucket.take(now_s, PER_MINUTE / 60, BURST)
+        self._admitted += admitted
+        self._refused += not admitted
+        return admitted
+
+    def report(self) -> dict[str, float]:
+        """Return the counters of a heartbeat."""
+        return {"voice_unsure": self._admitted, "voice_unsure_refused": self._refused}
