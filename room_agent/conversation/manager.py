@@ -26,7 +26,7 @@ from room_agent.conversation.unsure_turns import UnsureTurns
 from room_agent.core.participants import AbsenceTracker, Participants
 from room_agent.core.settings import SpeechSettings
 from room_agent.core.tasks import OwnedTasks
-from room_agent.intent.addressee import Address, AddresseeContext, find_addressee
+from room_agent.intent.addressee import AddresseeContext, find_addressee
 from room_agent.intent.stop_words import asks_agent_to_stop, asks_to_stop
 from routing.models import TenantAgent
 
@@ -133,7 +133,12 @@ class ConversationManager:
 
     def on_stable_partial(self, identity: str, text: str) -> None:
         """Start retrieval before the question is complete: a search takes as long as the rest of the pause."""
-        if self.responder.is_free and self._find_addressee(identity, text) == "addressed":
+        if not self.responder.is_free:
+            return
+        context = self._addressee_context(identity)
+        address = find_addressee(text, identity, context, self._clock(), self._settings.names)
+        # The marks of a question come with its end only, and a person alone is mostly answered.
+        if address == "addressed" or (address == "unsure" and context.is_alone(identity)):
             self._context.prefetch(text, identity)
 
     def on_final(self, utterance: Utterance) -> None:
@@ -203,14 +208,18 @@ class ConversationManager:
 
     def _receive(self, identity: str, name: str, text: str, at_s: float, language: str = "") -> None:
         """Answer a text that addresses the agent, and add any other to the context."""
-        address = self._find_addressee(identity, text)
+        context = self._addressee_context(identity)
+        address = find_addressee(text, identity, context, self._clock(), self._settings.names)
         called_to_stop = asks_agent_to_stop(text, self._settings.names)
         # Agents are never answered: two of them could go on without end.
         if self._participants.is_agent(identity):
             address, called_to_stop = "not addressed", False
-        if called_to_stop or (address != "not addressed" and asks_to_stop(text, self._settings.names)):
+        is_meant = address != "not addressed" or self.responder.is_speaking
+        # A person alone is the only one who can be meant: neither the model nor the limit is that of a meeting.
+        alone = context.is_alone(identity)
+        if called_to_stop or (is_meant and asks_to_stop(text, self._settings.names)):
             self._stop(identity, called_to_stop)
-        elif address == "addressed" or (address == "unsure" and self._unsure.admits(self._clock())):
+        elif address == "addressed" or (address == "unsure" and (alone or self._unsure.admits(self._clock()))):
             if self._participants.missing({identity}):
                 # They may not come back for the answer, but their text belongs to the context of other answers.
                 self._context.add_remark(name, text)
@@ -221,6 +230,7 @@ class ConversationManager:
                     text=text,
                     asked_at_s=at_s,
                     unsure=address == "unsure",
+                    simple=address == "unsure" and not alone,
                     language=language,
                 )
             )
@@ -235,13 +245,12 @@ class ConversationManager:
         if called or not was_waiting:
             self.responder.interrupt()
 
-    def _find_addressee(self, identity: str, text: str) -> Address:
+    def _addressee_context(self, identity: str) -> AddresseeContext:
         answered, answered_at_s = self.responder.answered
-        context = AddresseeContext(
+        return AddresseeContext(
             people=self._participants.all(),
             former=self._participants.former(),
             answered=answered,
             answered_at_s=answered_at_s,
             waits_since_s=self.responder.queue.asked_at_s(identity),
         )
-        return find_addressee(text, identity, context, self._clock(), self._settings.names)

@@ -22,6 +22,8 @@ class Question:
     """The end of speech, or the arrival of the chat message. Answer delays are measured from it."""
     unsure: bool = False
     """Whether it may be for somebody else, so that the model may answer with silence."""
+    simple: bool = False
+    """Whether a cheap model answers in any case."""
     language: str = ""
     """The code of the language in which it was spoken, as far as STT detects that."""
 
@@ -56,7 +58,8 @@ class QuestionQueue:
     def _joined(self, before: Question, question: Question) -> Question:
         text = f"{before.text} {question.text}"
         if len(text) <= MAX_CHARS:
-            return replace(question, text=text, unsure=before.unsure and question.unsure)
+            unsure, simple = before.unsure and question.unsure, before.simple and question.simple
+            return replace(question, text=text, unsure=unsure, simple=simple)
         self.shed += 1
         return question
 

@@ -179,6 +179,11 @@ class Responder:
             await asyncio.wait({self._task}, timeout=CLOSE_TIMEOUT_S)
 
     @property
+    def is_speaking(self) -> bool:
+        """Return whether an answer is being written or spoken."""
+        return self.question is not None and self.has_begun
+
+    @property
     def is_free(self) -> bool:
         """Return whether no participant waits for the first word of an answer."""
         return (self.question is None or self.has_begun) and not len(self.queue)
@@ -288,11 +293,11 @@ class Responder:
 
     async def _speak(self, turn: Turn, answer: PendingAnswer, question: Question) -> None:
         answer.sources = turn.sources
-        if not question.unsure:
-            # An answer that may be silent must not open a speech.
+        if not question.simple:
+            # In a meeting a doubtful answer opens no speech before its first word; a person alone is mostly answered.
             answer.begin()
         failed, messages = failed_before(self._last, question), turn_messages(turn, question)
-        tokens = self.llm.answer(messages, failed, question.identity, simple=question.unsure)
+        tokens = self.llm.answer(messages, failed, question.identity, simple=question.simple)
         if question.unsure:
             tokens = words_unless_silent(tokens)
         # Closed at once on cancellation: only that cancels the request at the router.

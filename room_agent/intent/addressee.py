@@ -17,8 +17,8 @@ from room_agent.text.normalize import READ_CHARS, both_ends, folded, without_acc
 
 FOLLOW_UP_S, SURE_S = 15.0, 6.0
 """The time after an answer in which a follow-up needs no name, and in which a question surely is one."""
-FEW_WORDS, NAME_WORDS, MIN_NAME_CHARS, READ_PEOPLE = 2, 4, 2, 64
-"""As few words are often thanks or assent; a name is as many words at most, because STT writes it in parts."""
+NAME_WORDS, MIN_NAME_CHARS, MIN_MISHEARD_CHARS, READ_PEOPLE = 4, 2, 6, 64
+"""STT writes a name in as many parts at most. It gets one letter of a long name wrong now and then."""
 _WORD = re.compile(r"[\w']+")
 _SENTENCE_END = re.compile(r"(?<=[.!?\u2026])\s+|[\r\n\x85\u2028\u2029]+")
 _SET_OFF = re.compile(r"\s*(?:[,:;.!?\u2026]+(?!\w)|[\u2013\u2014\u3001\u3002])|\s-\s")
@@ -39,55 +39,75 @@ class AddresseeContext:
     answered_at_s: float | None = None
     waits_since_s: float | None = None
 
+    def is_alone(self, speaker: str) -> bool:
+        """Return whether nobody but the agent can be meant; the speaker may still talk to themselves, or on a phone."""
+        return all(one.identity == speaker for one in self.people)
+
 
 def find_addressee(text: str, speaker: str, context: AddresseeContext, now_s: float, names: Sequence[str]) -> Address:
     """Return whether a text of the participant `speaker` is for the agent, whom people call by one of `names`."""
     plain = folded(both_ends(text, READ_CHARS))[: 2 * READ_CHARS]
     sentences = [sentence for sentence in _SENTENCE_END.split(plain) if _WORD.search(sentence)]
     others = [one.name for one in [*context.people, *context.former][:READ_PEOPLE] if one.identity != speaker]
-    their_names = {_key(name) for other in others for name in (other, other.split(" ")[0])}
-    calls = [call for sentence in sentences for call in _calls(sentence, {_key(name) for name in names})]
+    their_names = _keys([name for other in others for name in (other, other.split(" ")[0])])
+    calls = [call for sentence in sentences for call in _calls(sentence, _keys(names))]
     theirs = [start for sentence in sentences for start, _ in _spans(list(_WORD.finditer(sentence)), their_names)]
     if "addressed" in calls:
         ends_with_another = any(start == 0 for start, _ in _spans(list(_WORD.finditer(sentences[-1])), their_names))
         return "unsure" if ends_with_another else "addressed"
-    asks, since_s = "?" in plain, _since_s(speaker, context, now_s)
-    if sentences and all(one.identity == speaker for one in context.people):
-        return "unsure" if theirs or (len(_WORD.findall(plain)) <= FEW_WORDS and not asks) else "addressed"
-    if calls or (sentences and since_s <= FOLLOW_UP_S):
-        return "unsure" if calls or theirs or not asks or since_s > SURE_S else "addressed"
-    return "not addressed"
+    if not sentences:
+        return "not addressed"
+    follows_s, after_any_s = _since_s(context, speaker, now_s), _since_s(context, context.answered, now_s)
+    may_be_sure = "?" in plain and not theirs
+    if may_be_sure and (context.is_alone(speaker) or (follows_s <= SURE_S and not calls)):
+        return "addressed"
+    may_follow = follows_s <= FOLLOW_UP_S or after_any_s <= SURE_S
+    return "unsure" if calls or may_follow or context.is_alone(speaker) else "not addressed"
 
 
 def _calls(sentence: str, names: Collection[str]) -> Iterator[Address]:
     """Yield the agent's names in a sentence: set off at its start or end they address it, elsewhere perhaps."""
     words = list(_WORD.finditer(sentence))
-    for start, end in _spans(words, names):
+    for start, end in _spans(words, names, misheard=True):
         before = sentence[words[start - 1].end() if start else 0 : words[start].start()]
         if before == "@" and start:
             continue  # A part of a mail address.
         marked_before = bool(start and _SET_OFF.match(sentence, words[start - 1].end()))
         marked, behind = bool(_SET_OFF.match(sentence, words[end].end())), len(words) - 1 - end
-        begins = start == 0 and (marked or not behind or sentence.endswith("?"))
+        begins = start == 0
         opens = marked and (marked_before if start == 2 else start == 1 and behind > 0)
         closes = marked_before and (not behind or (behind == 1 and marked))
-        yield "addressed" if before.endswith("@") or begins or opens or closes else "unsure"
+        heard = "".join(_key(word[0]) for word in words[start : end + 1]) in names
+        yield "addressed" if heard and (before.endswith("@") or begins or opens or closes) else "unsure"
 
 
-def _spans(words: Sequence[re.Match[str]], names: Collection[str]) -> Iterator[tuple[int, int]]:
-    """Yield the first and last word of each name, which may be written in parts: "ray room", "Ray-Room"."""
+def _spans(words: Sequence[re.Match[str]], names: Collection[str], misheard: bool = False) -> Iterator[tuple[int, int]]:
+    """Yield the first and last word of each name, which may be in parts ("ray room") or `misheard` by one letter."""
     keys = [_key(word[0]) for word in words]
     for start in range(len(keys)):
         for end in range(start, min(start + NAME_WORDS, len(keys))):
-            name = "".join(keys[start : end + 1])
-            if len(name) >= MIN_NAME_CHARS and name in names:
+            heard = "".join(keys[start : end + 1])
+            if heard in names or (misheard and any(_differ(heard, name) for name in names)):
                 yield start, end
+
+
+def _differ(heard: str, name: str) -> bool:
+    """Return whether two words differ by one letter: another, a missing or an additional one."""
+    if len(name) < MIN_MISHEARD_CHARS or abs(len(heard) - len(name)) > 1:
+        return False
+    shorter = min(len(heard), len(name))
+    same = next((at for at in range(shorter) if heard[at] != name[at]), shorter)
+    return heard[same + (len(heard) >= len(name)) :] == name[same + (len(name) >= len(heard)) :]
+
+
+def _keys(names: Sequence[str]) -> frozenset[str]:
+    return frozenset(key for key in map(_key, names) if len(key) >= MIN_NAME_CHARS)
 
 
 def _key(name: str) -> str:
     return "".join(char for char in without_accents(name[:READ_CHARS]) if char.isalnum())
 
 
-def _since_s(speaker: str, context: AddresseeContext, now_s: float) -> float:
+def _since_s(context: AddresseeContext, speaker: str | None, now_s: float) -> float:
     answered_at_s = context.answered_at_s if context.answered == speaker else None
     return min((now_s - at_s for at_s in (answered_at_s, context.waits_since_s) if at_s is not None), default=math.inf)

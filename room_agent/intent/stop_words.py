@@ -10,12 +10,12 @@ import re
 from room_agent.text.normalize import READ_CHARS, folded, without_accents
 
 STOP_PHRASES = {
-    "en": "stop|stop it|stop talking|please stop|be quiet|enough|that's enough|never mind|cancel|cancel that|shut up",
-    "de": "stopp|stop|halt|hör auf|sei still|ruhe|genug|das reicht|es reicht|schon gut|vergiss es",
-    "fr": "stop|arrête|arrêtez|tais-toi|taisez-vous|silence|assez|ça suffit|laisse tomber|laissez tomber",
-    "es": "para|pare|alto|basta|basta ya|cállate|cállese|silencio|ya basta|déjalo|es suficiente",
-    "it": "stop|basta|basta così|ferma|fermati|smettila|zitto|zitta|silenzio|fai silenzio|lascia stare",
-    "pt": "para|pare|parar|chega|basta|cala-te|cale-se|silêncio|já chega|deixa|deixa estar",
+    "en": "stop|stop it|stop talking|be quiet|enough|that's enough|never mind|cancel that|shut up|wait|hold on|pause",
+    "de": "stopp|stop|halt|hör auf|sei still|ruhe|genug|das reicht|es reicht|schon gut|vergiss es|warte|moment",
+    "fr": "stop|arrête|arrêtez|tais-toi|taisez-vous|silence|assez|ça suffit|laisse tomber|attends|attendez|pause",
+    "es": "para|pare|alto|basta|cállate|cállese|silencio|ya basta|déjalo|es suficiente|espera|espere",
+    "it": "stop|basta|basta così|ferma|fermati|smettila|zitto|zitta|silenzio|lascia stare|aspetta|aspetti",
+    "pt": "para|pare|chega|basta|cala-te|cale-se|silêncio|já chega|deixa estar|espera|espere",
 }
 PLEASE = {
     "en": "please",
@@ -25,17 +25,16 @@ PLEASE = {
     "it": "per favore",
     "pt": "por favor|se faz favor",
 }
-_PART_END = re.compile(r"[,;.!?\u2026\r\n]+")
 
 
 def asks_to_stop(text: str, names: tuple[str, ...]) -> bool:
-    """Return whether a whole utterance, without the agent's names and a word for "please", requests silence."""
+    """Return whether a whole utterance, without the agent's names and words for "please", only requests silence."""
     if len(text) > READ_CHARS:
         return False
-    others = [taken for taken in (*map(_words, names), *_PLEASE) if taken.strip()]
-    parts = [_without(_words(part), others) for part in _PART_END.split(text)]
-    said = [part for part in parts if part.strip()]
-    return bool(said) and all(part in _STOP for part in said)
+    words = _words(text)
+    for taken in (*map(_words, names), *_PLEASE):
+        words = words.replace(taken, " ") if taken.strip() else words
+    return _ONLY_STOP.fullmatch(words.lstrip()) is not None
 
 
 def asks_agent_to_stop(text: str, names: tuple[str, ...]) -> bool:
@@ -44,17 +43,13 @@ def asks_agent_to_stop(text: str, names: tuple[str, ...]) -> bool:
     return asks_to_stop(text, names) and not asks_to_stop(text, ())
 
 
-def _without(words: str, others: list[str]) -> str:
-    for taken in others:
-        words = words.replace(taken, " ")
-    return words
-
-
 def _words(text: str) -> str:
     """Return a text's words in lower case without accents, with a space around each."""
     words = " ".join(re.findall(r"\w+", without_accents(folded(text))))
     return f" {words} "
 
 
-_STOP = frozenset(_words(phrase) for phrases in STOP_PHRASES.values() for phrase in phrases.split("|"))
+_STOP = sorted({_words(phrase).lstrip() for phrases in STOP_PHRASES.values() for phrase in phrases.split("|")})
+# The longest first, and possessive: backtracking over many repetitions would take exponential time.
+_ONLY_STOP = re.compile(f"(?>{'|'.join(reversed(_STOP))})++")
 _PLEASE = tuple(_words(phrase) for phrases in PLEASE.values() for phrase in phrases.split("|"))

@@ -135,11 +135,17 @@ async def test_an_unsure_turn_may_be_silent_and_leaves_no_trace_of_an_answer() -
     responder = Responder(context, cast(Any, llm), captions, notices, cast(Any, speech), time.monotonic, {"ann", "bob"})
     running = asyncio.create_task(responder.run())
     for turns in (1, 2):
-        responder.ask(Question(identity="ann", name="Ann", text="Ask Rayroom.", asked_at_s=0.0, unsure=True))
+        responder.ask(
+            Question(identity="ann", name="Ann", text="Ask Rayroom.", asked_at_s=0.0, unsure=True, simple=True)
+        )
         await eventually(lambda turns=turns: len(llm.turns) == turns and responder.question is None, 5.0)  # type: ignore[misc]
     assert transcription.notices.empty() and speech.opened == [] and responder.answered == (None, None)
     assert (responder.silent, responder.answers) == (1, 0) and INSTRUCTION in llm.turns[0][0] and llm.turns[0][1]
-    responder.ask(Question(identity="ann", name="Ann", text="Ask Rayroom.", asked_at_s=0.0, unsure=True, language="de"))
+    responder.ask(
+        Question(
+            identity="ann", name="Ann", text="Ask Rayroom.", asked_at_s=0.0, unsure=True, simple=True, language="de"
+        )
+    )
     await eventually(lambda: responder.answers == 1, 5.0)
     assert speech.opened == ["ann de"] and responder.answered[0] == "ann" and "language `de`" in llm.turns[2][0]
     responder.ask(Question(identity="bob", name="Bob", text="What is it?", asked_at_s=0.0))
