@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -127,25 +128,21 @@ async def test_an_unsure_turn_may_be_silent_and_leaves_no_trace_of_an_answer() -
     transcription, speech = RecordingTranscription(), FakeSpeech()
     llm = MaybeSilentLlm(["<sil", "ENT>."], ["fails"], ["Forty ", "two."], ["Fine."])
     captions = cast(Transcription, cast(Any, transcription))
-    router = RouterClient(HttpTransport(UNREACHABLE_URL), "k", "tenant_acme_standup", "job-1", "{}")
+    transport = HttpTransport(UNREACHABLE_URL)
+    router = RouterClient(transport, "k", "tenant_acme_standup", "job-1", "{}")
     context = ContextBuilder(
         KnowledgeRetrieval(router, time.monotonic), AgentManner(name="Rayroom", spoken=False), time.time
     )
     notices = Notices(captions, None, time.monotonic)
     responder = Responder(context, cast(Any, llm), captions, notices, cast(Any, speech), time.monotonic, {"ann", "bob"})
     running = asyncio.create_task(responder.run())
+    unsure = Question(identity="ann", name="Ann", text="Ask Rayroom.", asked_at_s=0.0, unsure=True, simple=True)
     for turns in (1, 2):
-        responder.ask(
-            Question(identity="ann", name="Ann", text="Ask Rayroom.", asked_at_s=0.0, unsure=True, simple=True)
-        )
+        responder.ask(unsure)
         await eventually(lambda turns=turns: len(llm.turns) == turns and responder.question is None, 5.0)  # type: ignore[misc]
     assert transcription.notices.empty() and speech.opened == [] and responder.answered == (None, None)
     assert (responder.silent, responder.answers) == (1, 0) and INSTRUCTION in llm.turns[0][0] and llm.turns[0][1]
-    responder.ask(
-        Question(
-            identity="ann", name="Ann", text="Ask Rayroom.", asked_at_s=0.0, unsure=True, simple=True, language="de"
-        )
-    )
+    responder.ask(replace(unsure, language="de"))
     await eventually(lambda: responder.answers == 1, 5.0)
     assert speech.opened == ["ann de"] and responder.answered[0] == "ann" and "language `de`" in llm.turns[2][0]
     responder.ask(Question(identity="bob", name="Bob", text="What is it?", asked_at_s=0.0))
@@ -154,3 +151,4 @@ async def test_an_unsure_turn_may_be_silent_and_leaves_no_trace_of_an_answer() -
     running.cancel()
     await responder.aclose()
     await context.knowledge.aclose()
+    await transport.aclose()

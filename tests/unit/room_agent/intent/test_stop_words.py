@@ -16,9 +16,7 @@ def test_each_phrase_stops_the_agent_with_and_without_its_name(language: str) ->
         assert asks_agent_to_stop(f"Rayroom, {phrase}!", NAMES) and asks_agent_to_stop(f"{phrase} ray room", NAMES)
 
 
-@pytest.mark.parametrize(
-    "text", ["Stop, please!", "Stopp, bitte, Rayroom.", "Stop, stop!", "Assez, s'il vous plaît.", "para para"]
-)
+@pytest.mark.parametrize("text", ["Stop, please!", "Stopp, bitte, Rayroom.", "Assez, s'il vous plaît.", "para, para"])
 def test_please_and_repetition_change_nothing(text: str) -> None:
     assert asks_to_stop(text, NAMES)
 
