@@ -240,7 +240,7 @@ class ConversationManager:
 
     def _stop(self, identity: str, called: bool) -> None:
         """Stop the answer. A participant who only waits, and did not call the agent, drops just their own question."""
-        was_waiting = self.responder.queue.asked_at_s(identity) is not None
+        was_waiting = self.responder.queue.get(identity) is not None
         self.responder.queue.drop(identity)
         if called or not was_waiting:
             self.responder.interrupt()
@@ -252,5 +252,5 @@ class ConversationManager:
             former=self._participants.former(),
             answered=answered,
             answered_at_s=answered_at_s,
-            waits_since_s=self.responder.queue.asked_at_s(identity),
+            waits_since_s=self.responder.waits_since_s(identity),
         )

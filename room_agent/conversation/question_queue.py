@@ -68,10 +68,9 @@ class QuestionQueue:
         """Return the identities of the participants with a waiting question."""
         return set(self._waiting)
 
-    def asked_at_s(self, identity: str) -> float | None:
-        """Return the time of a participant's waiting question, or None."""
-        question = self._waiting.get(identity)
-        return question.asked_at_s if question is not None else None
+    def get(self, identity: str) -> Question | None:
+        """Return a participant's waiting question, or None."""
+        return self._waiting.get(identity)
 
     def drop(self, identity: str) -> None:
         """Remove a participant's waiting question, if any."""

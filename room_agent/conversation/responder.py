@@ -196,6 +196,13 @@ class Responder:
         goes_on = self.question is not None and self.question.identity == self._answered_identity
         return self._answered_identity, self._clock() if goes_on else self._answered_at_s
 
+    def waits_since_s(self, identity: str) -> float | None:
+        """Return the time of a participant's question whose answer has not begun; None without one that is sure."""
+        current = self.question
+        is_current = current is not None and current.identity == identity and not self.has_begun
+        question = current if is_current else self.queue.get(identity)
+        return question.asked_at_s if question is not None and not question.unsure else None
+
     @property
     def askers(self) -> set[str]:
         """Return the identities that wait for an answer or are being answered."""

@@ -30,7 +30,8 @@ Address = Literal["addressed", "not addressed", "unsure"]
 class AddresseeContext:
     """The participants, with the speaker, and the identity that the agent answered last, until `answered_at_s`.
 
-    `former` ones left a moment ago and may be called. `waits_since_s` is when the speaker's waiting question came.
+    `former` ones left a moment ago and may be called. `waits_since_s` is when the speaker's question came, as long as
+    its answer has not begun.
     """
 
     people: Sequence[Person]
@@ -57,12 +58,15 @@ def find_addressee(text: str, speaker: str, context: AddresseeContext, now_s: fl
         return "unsure" if ends_with_another else "addressed"
     if not sentences:
         return "not addressed"
-    follows_s, after_any_s = _since_s(context, speaker, now_s), _since_s(context, context.answered, now_s)
-    may_be_sure = "?" in plain and not theirs
-    if may_be_sure and (context.is_alone(speaker) or (follows_s <= SURE_S and not calls)):
+    asks, alone = "?" in plain, context.is_alone(speaker)
+    if context.waits_since_s is not None and now_s - context.waits_since_s <= FOLLOW_UP_S:
+        # The rest of the waiting question, unless it is a word such as "okay", or is said to somebody else.
+        return "addressed" if not theirs and (asks or len(plain.split()) > 1) else "not addressed"
+    since_s = now_s - context.answered_at_s if context.answered_at_s is not None else math.inf
+    follows = context.answered == speaker and since_s <= FOLLOW_UP_S
+    if asks and not theirs and (alone or (follows and since_s <= SURE_S and not calls)):
         return "addressed"
-    may_follow = follows_s <= FOLLOW_UP_S or after_any_s <= SURE_S
-    return "unsure" if calls or may_follow or context.is_alone(speaker) else "not addressed"
+    return "unsure" if calls or alone or follows or since_s <= SURE_S else "not addressed"
 
 
 def _calls(sentence: str, names: Collection[str]) -> Iterator[Address]:
@@ -106,8 +110,3 @@ def _keys(names: Sequence[str]) -> frozenset[str]:
 
 def _key(name: str) -> str:
     return "".join(char for char in without_accents(name[:READ_CHARS]) if char.isalnum())
-
-
-def _since_s(context: AddresseeContext, speaker: str | None, now_s: float) -> float:
-    answered_at_s = context.answered_at_s if context.answered == speaker else None
-    return min((now_s - at_s for at_s in (answered_at_s, context.waits_since_s) if at_s is not None), default=math.inf)

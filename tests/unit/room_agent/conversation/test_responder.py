@@ -139,6 +139,7 @@ async def test_an_unsure_turn_may_be_silent_and_leaves_no_trace_of_an_answer() -
     unsure = Question(identity="ann", name="Ann", text="Ask Rayroom.", asked_at_s=0.0, unsure=True, simple=True)
     for turns in (1, 2):
         responder.ask(unsure)
+        assert responder.waits_since_s("ann") is None
         await eventually(lambda turns=turns: len(llm.turns) == turns and responder.question is None, 5.0)  # type: ignore[misc]
     assert transcription.notices.empty() and speech.opened == [] and responder.answered == (None, None)
     assert (responder.silent, responder.answers) == (1, 0) and INSTRUCTION in llm.turns[0][0] and llm.turns[0][1]

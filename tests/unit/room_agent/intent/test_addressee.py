@@ -85,10 +85,12 @@ def test_what_others_say_right_after_an_answer_is_unsure() -> None:
     assert find_addressee("Et en mars ?", "p-bob", ANSWERED, 106.1, NAMES) == "not addressed"
 
 
-def test_an_asker_who_waits_may_continue_their_question() -> None:
+def test_an_asker_who_waits_may_continue_their_question_and_talks_to_others_apart_from_it() -> None:
     waiting = AddresseeContext(people=MEETING.people, answered="p-bob", answered_at_s=100.0, waits_since_s=100.0)
-    assert addressee_of("What is it on the second slide?", waiting) == "addressed"
-    assert addressee_of("The second one I mean.", waiting) == "unsure"
+    for text in ("What is it on the second slide?", "La segunda, digo.", "März?"):
+        assert addressee_of(text, waiting) == "addressed"
+    for text in ("Okay.", "mm-hmm", "Bob, my password is hunter two."):
+        assert addressee_of(text, waiting) == "not addressed"
 
 
 def test_the_agent_answers_to_its_configured_names() -> None:
