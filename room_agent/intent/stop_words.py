@@ -17,23 +17,25 @@ STOP_PHRASES = {
     "it": "stop|basta|basta così|ferma|fermati|smettila|zitto|zitta|silenzio|lascia stare|aspetta|aspetti",
     "pt": "para|pare|chega|basta|cala-te|cale-se|silêncio|já chega|deixa estar|espera|espere",
 }
-PLEASE = {
-    "en": "please",
-    "de": "bitte",
-    "fr": "s'il te plaît|s'il vous plaît",
-    "es": "por favor",
-    "it": "per favore",
-    "pt": "por favor|se faz favor",
+AROUND = {
+    "en": "please|no|okay",
+    "de": "bitte|nein|ja",
+    "fr": "s'il te plaît|s'il vous plaît|non",
+    "es": "por favor|no|vale",
+    "it": "per favore|no",
+    "pt": "por favor|se faz favor|não",
 }
+"""Words that may stand around the phrase."""
 
 
 def asks_to_stop(text: str, names: tuple[str, ...]) -> bool:
-    """Return whether a whole utterance, without the agent's names and words for "please", only requests silence."""
+    """Return whether a whole utterance, without the agent's names and words such as "please", only requests silence."""
     if len(text) > READ_CHARS:
         return False
     words = _words(text)
-    for taken in (*map(_words, names), *_PLEASE):
-        words = words.replace(taken, " ") if taken.strip() else words
+    for taken in (*map(_words, names), *_AROUND):
+        # Twice: two of them in a row share a space.
+        words = words.replace(taken, " ").replace(taken, " ") if taken.strip() else words
     return _ONLY_STOP.fullmatch(words.lstrip()) is not None
 
 
@@ -52,4 +54,4 @@ def _words(text: str) -> str:
 _STOP = sorted({_words(phrase).lstrip() for phrases in STOP_PHRASES.values() for phrase in phrases.split("|")})
 # The longest first, and possessive: backtracking over many repetitions would take exponential time.
 _ONLY_STOP = re.compile(f"(?>{'|'.join(reversed(_STOP))})++")
-_PLEASE = tuple(_words(phrase) for phrases in PLEASE.values() for phrase in phrases.split("|"))
+_AROUND = tuple(_words(phrase) for phrases in AROUND.values() for phrase in phrases.split("|"))

@@ -16,14 +16,24 @@ def test_each_phrase_stops_the_agent_with_and_without_its_name(language: str) ->
         assert asks_agent_to_stop(f"Rayroom, {phrase}!", NAMES) and asks_agent_to_stop(f"{phrase} ray room", NAMES)
 
 
-@pytest.mark.parametrize("text", ["Stop, please!", "Stopp, bitte, Rayroom.", "Assez, s'il vous plaît.", "para, para"])
-def test_please_and_repetition_change_nothing(text: str) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Stop, please!",
+        "Stopp, bitte, Rayroom.",
+        "Assez, s'il vous plaît.",
+        "para, para",
+        "No, stop.",
+        "Nein nein, warte",
+    ],
+)
+def test_please_no_and_repetition_change_nothing(text: str) -> None:
     assert asks_to_stop(text, NAMES)
 
 
 @pytest.mark.parametrize(
     "text",
-    "Rayroom, when does the bus stop?|Hör auf Bob.|Para cuándo?|Basta un esempio.|Rayroom.|Merci.||Chega amanhã.".split(
+    "Rayroom, when does the bus stop?|No.|Okay.|Hör auf Bob.|Para cuándo?|Basta un esempio.|Rayroom.|Merci.||Chega amanhã.".split(
         "|"
     ),
 )
