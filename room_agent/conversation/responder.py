@@ -163,14 +163,17 @@ class Responder:
             self.question = None
 
     async def open_questions(self) -> list[Question]:
-        """Take the questions that wait. The answer that has begun may end; if it does not, its question comes first."""
-        waiting = self.queue.take_all()
+        """Take the questions that wait. The answer that has begun may end; if it does not, its question comes first.
+
+        Unsure ones are dropped: they are not worth a second call.
+        """
+        waiting = [question for question in self.queue.take_all() if not question.unsure]
         current, task = self.question, self._task
         if current is None or task is None:
             return waiting
         if self.has_begun:
             await asyncio.wait({task}, timeout=LAST_ANSWER_TIMEOUT_S)
-        return waiting if task.done() else [current, *waiting]
+        return waiting if task.done() or (current.unsure and not self.has_begun) else [current, *waiting]
 
     async def aclose(self) -> None:
         """Cancel the current answer and wait until it has ended."""
