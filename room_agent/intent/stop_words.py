@@ -10,7 +10,7 @@ import re
 from room_agent.text.normalize import READ_CHARS, folded, without_accents
 
 STOP_PHRASES = {
-    "en": "stop|stop it|stop talking|be quiet|enough|that's enough|never mind|cancel that|shut up|wait|hold on|pause",
+    "en": "stop|stop it|stop talking|be quiet|enough|that's enough|that is enough|never mind|cancel|wait|hold on|pause",
     "de": "stopp|stop|halt|hör auf|sei still|ruhe|genug|das reicht|es reicht|schon gut|vergiss es|warte|moment",
     "fr": "stop|arrête|arrêtez|tais-toi|taisez-vous|silence|assez|ça suffit|laisse tomber|attends|attendez|pause",
     "es": "para|pare|alto|basta|cállate|cállese|silencio|ya basta|déjalo|es suficiente|espera|espere",
