@@ -1,7 +1,7 @@
 """Decides whether an utterance is for the agent, by names, marks and times: no rule depends on a language.
 
-Speech recognition and people set a call off by marks in many languages: "Rayroom, ...", "..., Rayroom?". What stays
-unsure is for the cheap model to decide, which may answer with silence.
+A call is the first word, or is set off by marks: "Rayroom, ...", "hey Rayroom, ...", "..., Rayroom?". What stays unsure
+is for the cheap model to decide, which may answer with silence.
 """
 
 from __future__ import annotations
@@ -50,8 +50,9 @@ def find_addressee(text: str, speaker: str, context: AddresseeContext, now_s: fl
     plain = folded(both_ends(text, READ_CHARS))[: 2 * READ_CHARS]
     sentences = [sentence for sentence in _SENTENCE_END.split(plain) if _WORD.search(sentence)]
     others = [one.name for one in [*context.people, *context.former][:READ_PEOPLE] if one.identity != speaker]
-    their_names = _keys([name for other in others for name in (other, other.split(" ")[0])])
-    calls = [call for sentence in sentences for call in _calls(sentence, _keys(names))]
+    own_names = _keys(names)
+    their_names = _keys([name for other in others for name in (other, other.split(" ")[0])]) - own_names
+    calls = [call for sentence in sentences for call in _calls(sentence, own_names)]
     theirs = [start for sentence in sentences for start, _ in _spans(list(_WORD.finditer(sentence)), their_names)]
     if "addressed" in calls:
         ends_with_another = any(start == 0 for start, _ in _spans(list(_WORD.finditer(sentences[-1])), their_names))
@@ -70,7 +71,7 @@ def find_addressee(text: str, speaker: str, context: AddresseeContext, now_s: fl
 
 
 def _calls(sentence: str, names: Collection[str]) -> Iterator[Address]:
-    """Yield the agent's names in a sentence: set off at its start or end they address it, elsewhere perhaps."""
+    """Yield the agent's names in a sentence: as first word, or set off near an end, they address it; else perhaps."""
     words = list(_WORD.finditer(sentence))
     for start, end in _spans(words, names, misheard=True):
         before = sentence[words[start - 1].end() if start else 0 : words[start].start()]
@@ -78,11 +79,10 @@ def _calls(sentence: str, names: Collection[str]) -> Iterator[Address]:
             continue  # A part of a mail address.
         marked_before = bool(start and _SET_OFF.match(sentence, words[start - 1].end()))
         marked, behind = bool(_SET_OFF.match(sentence, words[end].end())), len(words) - 1 - end
-        begins = start == 0
         opens = marked and (marked_before if start == 2 else start == 1 and behind > 0)
         closes = marked_before and (not behind or (behind == 1 and marked))
         heard = "".join(_key(word[0]) for word in words[start : end + 1]) in names
-        yield "addressed" if heard and (before.endswith("@") or begins or opens or closes) else "unsure"
+        yield "addressed" if heard and (before.endswith("@") or start == 0 or opens or closes) else "unsure"
 
 
 def _spans(words: Sequence[re.Match[str]], names: Collection[str], misheard: bool = False) -> Iterator[tuple[int, int]]:

@@ -100,6 +100,11 @@ def test_the_agent_answers_to_its_configured_names() -> None:
     assert find_addressee("Rayroom, what now", "p-ann", MEETING, 0.0, names) == "not addressed"
 
 
+def test_a_participant_who_takes_the_agents_name_takes_no_call_from_it() -> None:
+    context = AddresseeContext(people=(ANN, Person("p-1", "Rayroom")))
+    assert addressee_of("Rayroom, what is it?", context) == "addressed"
+
+
 @pytest.mark.parametrize("text", ["{log}. Rayroom, what is it?", "Rayroom, what is this?\n{log}"])
 def test_a_call_before_or_after_pasted_text_is_recognised(text: str) -> None:
     assert addressee_of(text.format(log="a line of a log " * 300)) == "addressed"
