@@ -44,7 +44,7 @@ class SlowLlm:
     def __init__(self) -> None:
         self.may_begin, self.may_end = asyncio.Event(), asyncio.Event()
 
-    async def answer(self, *_: Any, **options: Any) -> AsyncIterator[str]:
+    async def answer(self, *_: Any, **__: Any) -> AsyncIterator[str]:
         await self.may_begin.wait()
         yield "Forty "
         await self.may_end.wait()
@@ -104,7 +104,11 @@ class MaybeSilentLlm:
         self._answers = iter(answers)
 
     async def answer(
-        self, messages: Sequence[dict[str, Any]], failed_before: bool, participant: str, simple: bool
+        self,
+        messages: Sequence[dict[str, Any]],
+        failed_before: bool,
+        participant: str,
+        simple: bool = False,
     ) -> AsyncIterator[str]:
         system = "\n".join(message["content"] for message in messages if message["role"] == "system")
         self.turns.append((system, simple))
