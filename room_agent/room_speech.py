@@ -12,6 +12,7 @@ from livekit import rtc
 from room_agent.audio.plugins import stt_plugins, tts_plugins
 from room_agent.audio.stt_stream import SttServices
 from room_agent.audio.tts import SpeechOutput
+from room_agent.audio.voices import Voices
 from room_agent.context.context import ContextBuilder
 from room_agent.context.prompt import AgentManner
 from room_agent.context.retrieval import KnowledgeRetrieval
@@ -147,6 +148,14 @@ class RoomSpeech:
         stt_http, tts_http = metered_stt_session(self.usage), metered_tts_session(self.usage)
         self._http += [stt_http, tts_http]
         services = SttServices(stt_plugins(self._settings, stt_http), time.monotonic)
-        output = SpeechOutput(tts_plugins(self._settings, tts_http), time.monotonic)
-        output.on_speaking_for = self.usage.speak_for
+        plugins = tts_plugins(self._settings, tts_http)
+        voices = Voices(plugins, self._settings.voice_id, self._settings.voices)
+        output = SpeechOutput(plugins, time.monotonic)
+
+        def speak(asker: str, language: str) -> None:
+            self.usage.speak_for(asker)
+            # Without a detected language, in chat and in rooms of one language, the room's is spoken.
+            voices.use(language or self._settings.spoken_language)
+
+        output.on_speaking_for = speak
         return services, output

@@ -40,6 +40,19 @@ def _text(text: str) -> str:
 
 
 Name = Annotated[str, Field(max_length=MAX_NAME_CHARS), AfterValidator(_one_line)]
+VOICE_LANGUAGES = frozenset(
+    "en ja zh de hi fr ko pt it es id nl tr fil pl sv bg ro ar cs el fi hr ms sk da ta uk ru hu no vi".split()
+)
+"""The languages of ElevenLabs' models flash and turbo v2.5: their models page, read 2026-11-30."""
+
+
+def _spoken(voices: dict[str, str]) -> dict[str, str]:
+    if voices.keys() - VOICE_LANGUAGES:
+        raise ValueError("no voice speaks one of the languages; the keys are codes such as de")
+    return voices
+
+
+VoiceId = Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,64}$")]
 
 
 class TenantAgent(BaseModel):
@@ -62,6 +75,10 @@ class TenantAgent(BaseModel):
     """Deepgram's code of the language that is spoken, or `multi`."""
     voice_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9]{0,64}$")] = ""
     """ElevenLabs' id of the voice."""
+    voices: Annotated[dict[str, VoiceId], Field(max_length=len(VOICE_LANGUAGES)), AfterValidator(_spoken)] = Field(
+        default_factory=dict
+    )
+    """Those for single languages, by the code of the language; `voice_id` is for all others."""
     tier: Literal["auto", "simple", "complex"] = "auto"
     """The models that answer."""
     watches_screens: bool = True

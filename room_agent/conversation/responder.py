@@ -17,8 +17,10 @@ from room_agent.conversation.llm import NoAnswer, RouterLlm
 from room_agent.conversation.notices import Notices, Trouble
 from room_agent.conversation.question_queue import Question, QuestionQueue
 from room_agent.conversation.transcription import Transcription
+from room_agent.conversation.turn_notes import turn_messages
 from room_agent.core.counters import Delays
 from room_agent.core.tasks import log_task_end
+from room_agent.intent.silence import words_unless_silent
 from routing.complexity import rejects
 from routing.evidence import needs_stronger
 from routing.models import Answer
@@ -44,6 +46,7 @@ class PendingAnswer:
         self.sources: tuple[str, ...] = ()
         self.handle: SpeechHandle | None = None
         self._asker = question.identity
+        self._language = question.language
         self._speech_output = speech_output
         self._transcript = transcription.begin_answer(question.identity)
         # Unbounded, but an answer is not longer than llm.MAX_CHARS.
@@ -52,7 +55,7 @@ class PendingAnswer:
     def begin(self) -> None:
         """Open the TTS stream, so that it connects while the model computes the first token."""
         if self._speech_output is not None and self.handle is None:
-            self.handle = self._speech_output.say(self._spoken(), self._asker)
+            self.handle = self._speech_output.say(self._spoken(), self._asker, self._language)
 
     def add(self, words: str) -> None:
         """Write and speak some words. Blanks before the first word are dropped."""
@@ -127,7 +130,7 @@ class Responder:
         """The question that is being answered."""
         self.has_begun = False
         """Whether the answer has its first word."""
-        self.answers = self.interruptions = 0
+        self.answers = self.interruptions = self.silent = 0
         self._context = context
         self._transcription = transcription
         self._notices = notices
@@ -147,7 +150,8 @@ class Responder:
             if Trouble.BUDGET in self._notices:
                 continue
             self.question, self.has_begun = question, False
-            self._answered_identity = question.identity
+            if not question.unsure:
+                self._answered_identity = question.identity
             # A task of its own, so that an interruption cancels the answer and not this loop.
             self._task = asyncio.create_task(self._answer(question), name="answer")
             try:
@@ -159,20 +163,28 @@ class Responder:
             self.question = None
 
     async def open_questions(self) -> list[Question]:
-        """Take the questions that wait. The answer that has begun may end; if it does not, its question comes first."""
-        waiting = self.queue.take_all()
+        """Take the questions that wait. The answer that has begun may end; if it does not, its question comes first.
+
+        Unsure ones are dropped: they are not worth a second call.
+        """
+        waiting = [question for question in self.queue.take_all() if not question.unsure]
         current, task = self.question, self._task
         if current is None or task is None:
             return waiting
         if self.has_begun:
             await asyncio.wait({task}, timeout=LAST_ANSWER_TIMEOUT_S)
-        return waiting if task.done() else [current, *waiting]
+        return waiting if task.done() or (current.unsure and not self.has_begun) else [current, *waiting]
 
     async def aclose(self) -> None:
         """Cancel the current answer and wait until it has ended."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task}, timeout=CLOSE_TIMEOUT_S)
+
+    @property
+    def is_speaking(self) -> bool:
+        """Return whether an answer is being written or spoken."""
+        return self.question is not None and self.has_begun
 
     @property
     def is_free(self) -> bool:
@@ -184,7 +196,15 @@ class Responder:
         """Return the identity that the last answer was for, and the time of its end: now, while it goes on."""
         if self._answered_identity is None:
             return None, None
-        return self._answered_identity, self._clock() if self.question is not None else self._answered_at_s
+        goes_on = self.question is not None and self.question.identity == self._answered_identity
+        return self._answered_identity, self._clock() if goes_on else self._answered_at_s
+
+    def waits_since_s(self, identity: str) -> float | None:
+        """Return the time of a participant's question whose answer has not begun; None without one that is sure."""
+        current = self.question
+        is_current = current is not None and current.identity == identity and not self.has_begun
+        question = current if is_current else self.queue.get(identity)
+        return question.asked_at_s if question is not None and not question.unsure else None
 
     @property
     def askers(self) -> set[str]:
@@ -203,7 +223,7 @@ class Responder:
             self.queue.offer(question)
         else:
             # They went on speaking before the first word of the answer: both texts are one question.
-            self.queue.join(current.text, question)
+            self.queue.join(current, question)
 
     def on_speech(self, identity: str, speech_s: float) -> None:
         """Interrupt the answer when its asker has been speaking for `INTERRUPTION_S` (barge-in)."""
@@ -236,6 +256,7 @@ class Responder:
         counts: dict[str, float] = {
             "voice_answers": self.answers,
             "voice_interruptions": self.interruptions,
+            "voice_silent": self.silent,
             "voice_questions_shed": self.queue.shed,
             "voice_first_sounds": self._first_sounds.count,
             "voice_first_sound_ms": round(1_000 * self._first_sounds.total_s),
@@ -256,35 +277,49 @@ class Responder:
         except NoAnswer as error:
             interrupted, failed = False, True
             log.warning("answer failed", trouble=str(error.trouble), status=error.http_status)
-            self._notices.failed(error.trouble)
+            self._announce(error.trouble, answer, question)
         except Exception:
             # The asker is told whatever the error is; `run` logs it.
             interrupted, failed = False, True
-            self._notices.failed(Trouble.THINKING)
+            self._announce(Trouble.THINKING, answer, question)
             raise
         finally:
             answer.end(interrupted)
             self._context.answered(answer.text, interrupted)
-            self._answered_at_s = self._clock()
-            self._last = LastAnswer(
-                to=question.identity,
-                text=answer.text,
-                failed=failed,
-                interrupted=interrupted,
-                ended_at_s=self._answered_at_s,
-            )
+            if answer.text or not question.unsure:
+                self._answered_at_s = self._clock()
+                self._last = LastAnswer(
+                    to=question.identity,
+                    text=answer.text,
+                    failed=failed,
+                    interrupted=interrupted,
+                    ended_at_s=self._answered_at_s,
+                )
+
+    def _announce(self, trouble: Trouble, answer: PendingAnswer, question: Question) -> None:
+        """Announce that an answer failed; the room need not know of one that nobody may have asked for."""
+        if answer.text or not question.unsure:
+            self._notices.failed(trouble)
 
     async def _speak(self, turn: Turn, answer: PendingAnswer, question: Question) -> None:
         answer.sources = turn.sources
-        answer.begin()
-        tokens = self.llm.answer(turn.messages(), failed_before(self._last, question), question.identity)
+        if not question.simple:
+            # In a meeting a doubtful answer opens no speech before its first word; a person alone is mostly answered.
+            answer.begin()
+        failed, messages = failed_before(self._last, question), turn_messages(turn, question)
+        tokens = self.llm.answer(messages, failed, question.identity, simple=question.simple)
+        if question.unsure:
+            tokens = words_unless_silent(tokens)
         # Closed at once on cancellation: only that cancels the request at the router.
         async with aclosing(tokens):  # type: ignore[type-var]
             async for words in tokens:
                 answer.add(words)
                 if answer.text and not self.has_begun:
-                    self.has_begun = True
+                    self.has_begun, self._answered_identity = True, question.identity
                     self._first_words.add(self._clock() - question.asked_at_s)
+        if not answer.text and question.unsure:
+            self.silent += 1
+            return
         if not answer.text:
             raise NoAnswer(Trouble.THINKING, None)
         answer.finish_speech()

@@ -300,7 +300,7 @@ async def test_a_room_has_its_tenants_agent(monkeypatch: pytest.MonkeyPatch) -> 
     assert notices == ["Ahoy."]
     turn = await speech.context.turn("What is left to do?", "Ann Lee", "ann")
     assert "You take part in a live meeting as Ada." in turn.instructions and "Answer like a pirate." in turn.company
-    assert speech.voice is not None and speech.voice._find_addressee("ann", "Ay da, what is left?").to_agent
+    assert speech.voice is not None and speech.voice._settings.names == ("Ada", "Ay da")
     assert speech._llm is not None and speech._llm._llm.model == "simple"
     await speech.aclose()
     await speech.close_usage()
