@@ -21,7 +21,7 @@ from room_agent.heartbeat_sender import HeartbeatSender
 from room_agent.host.process_tuning import tune_environment
 from room_agent.host.room_guard import process_guard
 from room_agent.host.signal_relay import SignalRelay
-from room_agent.usage.journal import JournaledJob
+from room_agent.usage.job_file import JournaledJob
 from room_agent.usage.recovery import UsageRecovery
 from room_agent.worker import build_server, running_jobs
 from routing.errors import ConfigurationError

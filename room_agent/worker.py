@@ -31,7 +31,8 @@ from room_agent.log_redaction import redact_logs
 from room_agent.room_speech import RoomSpeech
 from room_agent.session import RoomSession
 from room_agent.succession import Succession, announce_watching
-from room_agent.usage.journal import JournaledJob, UsageJournal
+from room_agent.usage.job_file import JournaledJob
+from room_agent.usage.journal import UsageJournal
 from room_agent.video.frame_gate import FrameGate
 from room_agent.video.recorder import FrameRecorder
 from routing.errors import RayroomError
