@@ -11,7 +11,7 @@ import structlog
 from cluster.costs.models import NANOUSD_PER_USD
 from routing.billing.budgets import known_zone
 from routing.errors import BackendRefused
-from routing.models import FlushRow, Tenant, TenantAgent
+from routing.models import FlushRow, RefusedField, Tenant, TenantAgent
 from routing.rooms import read_tenant_agent
 
 MAX_BUDGET_ALERTS = 20
@@ -55,6 +55,7 @@ def to_tenant(tenant_id: str, data: Any) -> Tenant:
     if not isinstance(data, dict) or data.get("id") != tenant_id:
         raise BackendRefused("tenants.getById: the answer is not the requested tenant.")
     rate = _number(data, "requestsPerMinute", minimum=1)
+    agent, refused = _agent(tenant_id, data.get("agent"))
     return Tenant(
         tenant_id=tenant_id,
         name=sendable(data.get("name", tenant_id)),
@@ -67,7 +68,8 @@ def to_tenant(tenant_id: str, data: Any) -> Tenant:
         room_budget_nanousd=_amount(data, "roomBudgetUsd"),
         time_zone=_time_zone(data.get("timeZone")),
         budget_alerts=_budget_alerts(tenant_id, data.get("budgetAlerts")),
-        agent=_agent(tenant_id, data.get("agent")),
+        agent=agent,
+        agent_refused=refused,
     )
 
 
@@ -124,12 +126,12 @@ def _budget_alerts(tenant_id: str, value: Any) -> tuple[float, ...] | None:
     return tuple(sorted(shares)) if shares or value == [] else None
 
 
-def _agent(tenant_id: str, value: Any) -> TenantAgent:
-    """Return a tenant's agent without the wrong fields, which are logged: no room goes without an agent for them."""
+def _agent(tenant_id: str, value: Any) -> tuple[TenantAgent, tuple[RefusedField, ...]]:
+    """Return a tenant's agent, and the wrong fields, which are left out: no room goes without an agent for them."""
     agent, refused = read_tenant_agent(value)
     for field in refused:
         log.warning("field of the tenant's agent ignored", tenant=tenant_id, field=field.name, problem=field.problem)
-    return agent
+    return agent, refused
 
 
 def _share(value: Any) -> float | None:

@@ -19,6 +19,7 @@ from room_agent.conversation.question_queue import Question, QuestionQueue
 from room_agent.conversation.transcription import Transcription
 from room_agent.core.counters import Delays
 from room_agent.core.tasks import log_task_end
+from room_agent.records.recorder import MeetingRecorder
 from routing.complexity import rejects
 from routing.evidence import needs_stronger
 from routing.models import Answer
@@ -120,6 +121,7 @@ class Responder:
         speech_output: SpeechOutput | None,
         clock: Callable[[], float],
         present: Container[str],
+        recorder: MeetingRecorder | None = None,
     ) -> None:
         self.llm = llm
         self.queue = QuestionQueue()
@@ -134,6 +136,7 @@ class Responder:
         self._speech_output = speech_output
         self._clock = clock
         self._present = present
+        self._recorder = recorder
         self._task: asyncio.Task[None] | None = None
         self._answered_identity: str | None = None
         self._answered_at_s = 0.0
@@ -266,6 +269,11 @@ class Responder:
             answer.end(interrupted)
             self._context.answered(answer.text, interrupted)
             self._answered_at_s = self._clock()
+            if self._recorder is not None and (answer.text or failed):
+                took_s = self._answered_at_s - question.asked_at_s
+                self._recorder.add_answer(
+                    question.identity, question.name, answer.text, answer.sources, took_s, interrupted, failed
+                )
             self._last = LastAnswer(
                 to=question.identity,
                 text=answer.text,

@@ -82,7 +82,7 @@ class UsageRecovery:
 
 
 async def recover_for_ever(recover: Callable[[], Awaitable[bool]], failure: str) -> None:
-    """Call `recover` until cancelled, with growing pauses while it returns False. Its errors are logged as `failure`."""
+    """Call `recover` until cancelled, with growing pauses while it returns False; log its errors as `failure`."""
     failures = 0
     while True:
         failures = 0 if await _recover_logged(recover, failure) else failures + 1
