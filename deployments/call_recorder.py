@@ -6,12 +6,17 @@ import datetime as dt
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import structlog
+
 from deployments.providers.vendor_call import VendorCall
 from routing.billing.charges import Charge, Tariff
 from routing.billing.usage_means import UsageHistory
 from routing.catalogue import Catalogue, Model
 from routing.errors import ProviderError
-from routing.models import CallRecord, CallRecords, EmbedRequest, ModelRequest, Usage
+from routing.models import CallRecord, CallRecords, EmbedRequest, ModelRequest, Usage, request_id_of
+from routing.telemetry.current_request import serve_request
+
+log = structlog.get_logger()
 
 
 class CallRecorder:
@@ -28,8 +33,9 @@ class CallRecorder:
     def call(self, model: Model, request: ModelRequest | EmbedRequest, most: Usage) -> Iterator[VendorCall]:
         """Yield the call of one attempt; its end is recorded however it ends, and its error carries the usage.
 
-        `most` is the largest possible usage of the request.
+        `most` is the largest possible usage of the request. The log lines of the task carry the id of the request.
         """
+        serve_request(request_id_of(request))
         tariff = Tariff(
             price=self._catalogue.price(model.name, self._today()),
             most=most,
@@ -47,6 +53,7 @@ class CallRecorder:
             charge = tariff.charge(call.received, ended, streamed=True, left=call.sent)
             if isinstance(ended, ProviderError):
                 ended.spent = charge.usage
+                log.warning("vendor call failed", vendor=model.vendor, model=model.name, error=ended.code)
             elif call.received.usage is not None:
                 self._history.add(model.name, most, call.received.text_bytes, call.received.usage)
             self._add(request, True, charge)

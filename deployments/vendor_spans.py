@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from routing.catalogue import Model
-from routing.models import EmbedRequest, Finish, ModelRequest, Usage
+from routing.models import EmbedRequest, Finish, ModelRequest, Usage, request_id_of
 from routing.telemetry.tracing import Span, provider_name, start_span
 
 
@@ -14,6 +14,7 @@ def vendor_span(operation: str, model: Model, request: ModelRequest | EmbedReque
         gen_ai__operation__name=operation,
         gen_ai__provider__name=provider_name(model.vendor),
         gen_ai__request__model=model.name,
+        rayroom__request_id=request_id_of(request) or None,
     )
     if isinstance(request, ModelRequest):
         span.set(gen_ai__request__max_tokens=request.max_output_tokens)

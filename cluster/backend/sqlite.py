@@ -33,7 +33,7 @@ CREATE TABLE IF NOT EXISTS passages (
 
 
 class LocalBackend:
-    """Costs, passages and records in one SQLite file, which several processes may use at once. Settings give tenants."""
+    """Costs, passages and records in one SQLite file, for several processes at once. Settings give the tenants."""
 
     def __init__(self, path: Path, tenants: Sequence[Tenant]) -> None:
         self._path = path

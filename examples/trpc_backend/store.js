@@ -9,6 +9,10 @@ const SEED = {
     { id: 'globex', name: 'Globex', plan: 'free', status: 'active', monthlyBudgetUsd: null, requestsPerMinute: null },
     { id: 'initech', name: 'Initech', plan: 'free', status: 'suspended', monthlyBudgetUsd: null, requestsPerMinute: null },
     { id: 'umbrella', name: 'Umbrella', plan: 'free', status: 'active', monthlyBudgetUsd: 0.000001, requestsPerMinute: 30 },
+    {
+      id: 'hooli', name: 'Hooli', plan: 'pro', status: 'active', monthlyBudgetUsd: null, requestsPerMinute: null,
+      agent: { record: 'report', retentionDays: 30 },
+    },
   ],
   passages: [
     { id: 'acme-1', tenantId: 'acme', source: 'handbook/holidays.md', text: 'Acme closes on the last Friday of June.' },

@@ -16,6 +16,7 @@ from room_agent.core.router_client import RouterClient
 from room_agent.core.router_errors import RouterError
 from room_agent.core.router_transport import KEPT_S, tls
 from routing.errors import RayroomError
+from routing.telemetry.current_request import request_headers
 from routing.telemetry.tracing import trace_headers
 
 AUTO = "auto"
@@ -91,8 +92,8 @@ class RouterLlm:
         extra: dict[str, Any] = {"metadata": {"last_answer": "failed"}} if failed_before else {}
         if participant:
             extra["user"] = participant
-        if headers := trace_headers():
-            extra["extra_headers"] = dict(headers)
+        if headers := {**trace_headers(), **request_headers()}:
+            extra["extra_headers"] = headers
         async with self._llm.chat(chat_ctx=context, conn_options=options, extra_kwargs=extra) as stream:
             while characters < MAX_CHARS:
                 try:

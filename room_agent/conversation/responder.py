@@ -23,6 +23,7 @@ from room_agent.records.recorder import MeetingRecorder
 from routing.complexity import rejects
 from routing.evidence import needs_stronger
 from routing.models import Answer
+from routing.telemetry.current_request import current_request_id, in_new_request
 from routing.telemetry.tracing import task_span
 
 LAST_ANSWER_S = 120.0
@@ -152,7 +153,7 @@ class Responder:
             self.question, self.has_begun = question, False
             self._answered_identity = question.identity
             # A task of its own, so that an interruption cancels the answer and not this loop.
-            self._task = asyncio.create_task(self._answer(question), name="answer")
+            self._task = asyncio.create_task(in_new_request(self._answer(question)), name="answer")
             try:
                 await asyncio.wait({self._task}, timeout=MAX_ANSWER_S)
             finally:
@@ -251,7 +252,8 @@ class Responder:
         # Cancellation reaches `finally` without passing an `except` below, so it is the default.
         interrupted, failed = True, False
         try:
-            with task_span("question"):
+            with task_span("question") as span:
+                span.set(rayroom__request_id=current_request_id())
                 turn = await self._context.turn(question.text, question.name, question.identity)
                 self._context.add_remark(question.name, question.text)
                 await self._speak(turn, answer, question)
@@ -269,8 +271,9 @@ class Responder:
             answer.end(interrupted)
             self._context.answered(answer.text, interrupted)
             self._answered_at_s = self._clock()
+            took_s = self._answered_at_s - question.asked_at_s
+            log.info("question answered", took_s=round(took_s, 3), interrupted=interrupted, failed=failed)
             if self._recorder is not None and (answer.text or failed):
-                took_s = self._answered_at_s - question.asked_at_s
                 self._recorder.add_answer(
                     question.identity, question.name, answer.text, answer.sources, took_s, interrupted, failed
                 )

@@ -15,6 +15,7 @@ from room_agent.core.router_transport import RouterResponse, RouterTransport
 from routing.capabilities import ImageTokens
 from routing.models import Passage, TenantAgent
 from routing.rooms import read_tenant_agent
+from routing.telemetry.current_request import request_headers
 from routing.telemetry.tracing import trace_headers
 from routing.validation import first_error
 
@@ -235,7 +236,7 @@ async def send(
     body: bytes = b"",
 ) -> RouterResponse:
     """Send a request with a key or a token; return the response of a success. Raises RouterError."""
-    headers = {**(headers or {}), **trace_headers(), "authorization": f"Bearer {credential}"}
+    headers = {**(headers or {}), **trace_headers(), **request_headers(), "authorization": f"Bearer {credential}"}
     response = await transport.request(method, path, headers, body, timeout_s)
     if 200 <= response.status < 300:
         return response

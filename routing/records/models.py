@@ -12,7 +12,6 @@ from typing import Annotated, Literal, Protocol
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
 from pydantic.alias_generators import to_camel
 
-SCHEMA_VERSION = 1
 MAX_TEXT_CHARS = 8_000
 """The longest answer of an agent; a longer text is cut by the agent."""
 MAX_LABEL_CHARS = 512
@@ -150,7 +149,7 @@ class RecordPart(RecordModel):
 class MeetingRecord(RecordPart):
     """A part as the backend receives it."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     tenant_id: Label
     meeting_id: Label
     room: Label

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Awaitable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import TypeVar
 
+REQUEST_ID = "x-request-id"
 UNKNOWN_ROUTE = "other"
 """The route of every path that has none: a label must not hold what a caller sends."""
 
@@ -38,6 +42,7 @@ class RequestEnd:
     took_s: float
 
 
+T = TypeVar("T")
 CURRENT: ContextVar[CurrentRequest | None] = ContextVar("current_request", default=None)
 
 
@@ -52,3 +57,30 @@ def note_error(code: str) -> None:
     current = CURRENT.get()
     if current is not None:
         current.error_code = code
+
+
+def new_request_id() -> str:
+    return f"req_{uuid.uuid4().hex}"
+
+
+async def in_new_request(work: Awaitable[T]) -> T:
+    """Return the result of `work`, whose log lines and requests to the router carry one new id."""
+    request = CurrentRequest(new_request_id())
+    CURRENT.set(request)
+    try:
+        return await work
+    finally:
+        # The task may live on and serve others.
+        request.open = False
+
+
+def serve_request(request_id: str) -> None:
+    """Let the log lines of this task carry the id of a request that another process serves."""
+    if request_id and request_id != current_request_id():
+        CURRENT.set(CurrentRequest(request_id))
+
+
+def request_headers() -> Mapping[str, str]:
+    """Return the header by which the router continues the request of this task."""
+    request_id = current_request_id()
+    return {REQUEST_ID: request_id} if request_id else {}
