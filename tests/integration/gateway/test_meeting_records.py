@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -130,7 +131,7 @@ async def test_the_record_of_a_killed_agent_arrives_once_though_the_backend_fail
     assert [entry["kind"] for entry in document["entries"]] == ["utterance", "answer", "tool_call"]
     assert document["retentionDays"] == 30 and document["recordId"] == "RM_1"
     (event,) = await scene.cluster.events()
-    assert document["costs"]["totalNanousd"] == event["cost_nanousd"] > 0
+    assert document["costs"]["totalNanousd"] == event["cost_nanousd"] != 0
     assert document["costs"]["asOf"] > document["endedAt"] > document["startedAt"]
     assert "**: It is \\*718\\*. (sources: report.md)" in record["markdown"]
     assert "look\\_up\\_order**: ok, 120 ms, $0.000000040" in record["markdown"]
@@ -173,3 +174,17 @@ async def test_a_refused_record_is_parked_and_sent_an_hour_later_in_parts_that_t
     texts = [entry["text"] for entry in record["json"]["entries"]]
     assert texts == [f"Sentence {number} of the meeting." for number in range(300)]
     assert record["markdown"].count("# Meeting review") == record["markdown"].count("## Costs") == 1
+
+
+async def test_fields_of_an_agent_that_are_left_out_reach_the_backend_once(scene: RecordScene) -> None:
+    metadata = json.dumps({"tenant_id": "acme", "agent": {"record": "always", "names": ["Ada"]}})
+    for number in range(3):
+        job = JournaledJob(room=f"tenant_acme_{number}", job_id="AJ_1", metadata=metadata)
+        assert (await scene.router(job).open()).agent.names == ("Ada",)
+    reports: list[dict[str, Any]] = []
+    async with asyncio.timeout(10):
+        while not reports:
+            reports = await scene.peer.refused_fields()
+    (report,) = reports
+    assert (report["tenantId"], report["source"]) == ("acme", "metadata")
+    assert [field["field"] for field in report["fields"]] == ["record"] and "always" not in json.dumps(report)
