@@ -275,7 +275,13 @@ class Responder:
             log.info("question answered", took_s=round(took_s, 3), interrupted=interrupted, failed=failed)
             if self._recorder is not None and (answer.text or failed):
                 self._recorder.add_answer(
-                    question.identity, question.name, answer.text, answer.sources, took_s, interrupted, failed
+                    question.identity,
+                    question.name,
+                    answer.text,
+                    answer.sources,
+                    took_s,
+                    interrupted=interrupted,
+                    failed=failed,
                 )
             self._last = LastAnswer(
                 to=question.identity,

@@ -113,6 +113,7 @@ class MeetingRecorder:
         text: str,
         sources: tuple[str, ...],
         took_s: float,
+        *,
         interrupted: bool,
         failed: bool,
     ) -> None:
