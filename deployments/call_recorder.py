@@ -13,8 +13,7 @@ from routing.billing.charges import Charge, Tariff
 from routing.billing.usage_means import UsageHistory
 from routing.catalogue import Catalogue, Model
 from routing.errors import ProviderError
-from routing.models import CallRecord, CallRecords, EmbedRequest, ModelRequest, Usage, request_id_of
-from routing.telemetry.current_request import serve_request
+from routing.models import CallRecord, CallRecords, EmbedRequest, ModelRequest, Usage
 
 log = structlog.get_logger()
 
@@ -33,9 +32,8 @@ class CallRecorder:
     def call(self, model: Model, request: ModelRequest | EmbedRequest, most: Usage) -> Iterator[VendorCall]:
         """Yield the call of one attempt; its end is recorded however it ends, and its error carries the usage.
 
-        `most` is the largest possible usage of the request. The log lines of the task carry the id of the request.
+        `most` is the largest possible usage of the request.
         """
-        serve_request(request_id_of(request))
         tariff = Tariff(
             price=self._catalogue.price(model.name, self._today()),
             most=most,

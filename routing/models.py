@@ -198,11 +198,6 @@ class EmbedRequest:
     """All four as in ModelRequest."""
 
 
-def request_id_of(request: ModelRequest | EmbedRequest) -> str:
-    """Return the id of the caller's request; a router of an older version sends none."""
-    return getattr(request, "request_id", "")
-
-
 Finish = Literal["stop", "length", "refusal", "tool_calls"]
 
 

@@ -107,7 +107,8 @@ class RecordedAnswers:
 async def test_answers_are_recorded_and_interrupted_ones_as_far_as_they_came() -> None:
     llm, transcription, recorder = SlowLlm(), RecordingTranscription(), RecordedAnswers()
     captions = cast(Transcription, cast(Any, transcription))
-    router = RouterClient(HttpTransport(UNREACHABLE_URL), "k", "tenant_acme_standup", "job-1", "{}")
+    transport = HttpTransport(UNREACHABLE_URL)
+    router = RouterClient(transport, "k", "tenant_acme_standup", "job-1", "{}")
     context = ContextBuilder(
         KnowledgeRetrieval(router, time.monotonic), AgentManner(name="Rayroom", spoken=False), time.time
     )
@@ -128,3 +129,4 @@ async def test_answers_are_recorded_and_interrupted_ones_as_far_as_they_came() -
     running.cancel()
     await responder.aclose()
     await context.knowledge.aclose()
+    await transport.aclose()
