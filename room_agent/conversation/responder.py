@@ -23,7 +23,7 @@ from room_agent.records.recorder import MeetingRecorder
 from routing.complexity import rejects
 from routing.evidence import needs_stronger
 from routing.models import Answer
-from routing.telemetry.current_request import current_request_id, in_new_request
+from routing.telemetry.current_request import current_request_id, new_request
 from routing.telemetry.tracing import task_span
 
 LAST_ANSWER_S = 120.0
@@ -153,7 +153,7 @@ class Responder:
             self.question, self.has_begun = question, False
             self._answered_identity = question.identity
             # A task of its own, so that an interruption cancels the answer and not this loop.
-            self._task = asyncio.create_task(in_new_request(self._answer(question)), name="answer")
+            self._task = asyncio.create_task(self._answer_request(question), name="answer")
             try:
                 await asyncio.wait({self._task}, timeout=MAX_ANSWER_S)
             finally:
@@ -246,6 +246,10 @@ class Responder:
         }
         word = self._first_words.percentiles("voice_first_word")
         return counts | word | self._first_sounds.percentiles("voice_first_sound")
+
+    async def _answer_request(self, question: Question) -> None:
+        with new_request():
+            await self._answer(question)
 
     async def _answer(self, question: Question) -> None:
         answer = PendingAnswer(self._transcription, question, self._speech_output)

@@ -16,7 +16,7 @@ from room_agent.core.router_errors import RouterAway, RouterError, TokenExpired
 from room_agent.video.events import FrameEvents
 from room_agent.video.frame_request import ScreenDescription, frame_body, superseding
 from room_agent.video.rate_control import RateControl
-from routing.telemetry.current_request import current_request_id, in_new_request
+from routing.telemetry.current_request import new_request
 from routing.telemetry.tracing import task_span
 
 log = structlog.get_logger()
@@ -110,14 +110,14 @@ class FrameUploader:
             elif (earlier := self._known(frame)) is not None:
                 await self._reuse(frame, earlier)
             elif self._rate.open(self._clock()):
-                await in_new_request(self._send(frame))
+                await self._send(frame)
             else:
                 self._lose()
 
     async def _send(self, frame: KeptFrame) -> None:
-        with task_span("frame") as span:
+        with new_request() as request, task_span("frame") as span:
             span.set(rayroom__frame__source=str(self._track.source), rayroom__frame__why=frame.why)
-            span.set(rayroom__request_id=current_request_id())
+            span.set(rayroom__request_id=request.request_id)
             await self._send_traced(frame)
 
     async def _send_traced(self, frame: KeptFrame) -> None:

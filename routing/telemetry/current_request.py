@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TypeVar
 
 REQUEST_ID = "x-request-id"
 UNKNOWN_ROUTE = "other"
@@ -42,7 +42,6 @@ class RequestEnd:
     took_s: float
 
 
-T = TypeVar("T")
 CURRENT: ContextVar[CurrentRequest | None] = ContextVar("current_request", default=None)
 
 
@@ -63,14 +62,15 @@ def new_request_id() -> str:
     return f"req_{uuid.uuid4().hex}"
 
 
-async def in_new_request(work: Awaitable[T]) -> T:
-    """Return the result of `work`, whose log lines and requests to the router carry one new id."""
+@contextmanager
+def new_request() -> Iterator[CurrentRequest]:
+    """Give the log lines of this task within the block, and its requests to the router, one new id."""
     request = CurrentRequest(new_request_id())
     CURRENT.set(request)
     try:
-        return await work
+        yield request
     finally:
-        # The task may live on and serve others.
+        # The task may live on and serve others, and so may the tasks that it has started.
         request.open = False
 
 
