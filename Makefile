@@ -73,8 +73,8 @@ audit: $(STAMP) ## Scan the files for secrets, and ask the OSV database about ev
 soak: $(STAMP) ## Run 200 rooms with faults for 30 minutes; no process may grow. SOAK="--minutes 1 --rooms 20" is the short form
 	@$(RUN)/python -m tests.soak $(SOAK)
 
-overload: $(STAMP) ## Send three times the capacity of a router replica, and judge what becomes of it
-	@$(RUN)/python -m tests.soak.overload
+overload: $(STAMP) ## Send three times the capacity of a router replica, and judge what becomes of it. OVERLOAD=--ray floods a Ray cluster
+	@$(RUN)/python -m tests.soak.overload $(OVERLOAD)
 
 clean: ## Remove everything that was installed or left by runs
 	rm -rf $(VENV) .tools .demo .rayroom examples/*/node_modules tests/support/*/node_modules tests/compat/compatcanary/node_modules tests/compat/clients/node/node_modules

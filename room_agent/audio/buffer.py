@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 
 from livekit import rtc
 
+from room_agent.audio.level_gate import LevelGate
 from room_agent.audio.pcm import RATE_HZ, SILENCE
 from room_agent.audio.transcripts import SttCounters
 from room_agent.audio.vad import SpeechDetector
@@ -22,6 +23,7 @@ class AudioBuffer:
     def __init__(self, detector: SpeechDetector, counters: SttCounters) -> None:
         self._detector = detector
         self._counters = counters
+        self._gate = LevelGate()
         self._pushed = 0
         self.processed = 0
         """The number of pushed samples that the detector has processed."""
@@ -50,13 +52,20 @@ class AudioBuffer:
                         self._push(SILENCE)
                     continue
                 received, pending = pending, None
-                self._push(received.result())
+                self._receive(received.result(), is_speaking())
         except StopAsyncIteration:
             pass
         finally:
             if pending is not None:
                 pending.cancel()
             self._detector.end_input()
+
+    def _receive(self, frame: rtc.AudioFrame, is_speaking: bool) -> None:
+        passed = self._gate.passed(frame, is_speaking)
+        if not passed:
+            self._counters.audio_quiet_ms += round(1_000 * frame.duration)
+        for one in passed:
+            self._push(one)
 
     def _push(self, frame: rtc.AudioFrame) -> None:
         if self.lag_s > MAX_LAG_S:

@@ -55,6 +55,8 @@ class SttCounters:
     """Voices without a word in any service's transcript."""
     sounds_cut: int = 0
     audio_dropped_ms: int = 0
+    audio_quiet_ms: int = 0
+    """Audio whose level was too low for a voice, so that the detector's model did not judge it."""
 
 
 STABLE_S = 0.15

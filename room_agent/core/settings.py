@@ -77,10 +77,10 @@ class AgentSettings(BaseSettings):
         Literal["auto", "process", "thread"], Field(validation_alias="RAYROOM_ROOM_ISOLATION")
     ] = "auto"
     """Whether a room has a process of its own or is a thread of the worker's. `auto`: see `rooms_share_a_process`."""
-    signal_relay: Annotated[Literal["on", "off"], Field(validation_alias="RAYROOM_SIGNAL_RELAY")] = "off"
+    signal_relay: Annotated[Literal["on", "off"], Field(validation_alias="RAYROOM_SIGNAL_RELAY")] = "on"
     """Whether the worker connects through a relay of its own, which asks the SFU for fewer frames of moving screens.
 
-    Off by default: a publisher that sends no frame at all once its screen rests leaves its last picture unseen.
+    It asks only where the publisher was seen to repeat the picture of a screen at rest. Never used with LiveKit Cloud.
     """
     track_settings_url: Annotated[str | None, Field(validation_alias=TRACK_SETTINGS_URL, repr=False)] = None
     """Set by the worker for its jobs, and by nobody else."""

@@ -76,6 +76,11 @@ class FrameGate:
         return bool(looks.motion.regions or (looks.judgement is not None and looks.judgement.findings))
 
     @property
+    def is_unchanged(self) -> bool:
+        """Whether the last sample showed the picture of the sample before."""
+        return self._looks is not None and self._looks.is_unchanged
+
+    @property
     def mutes(self) -> bool:
         """Whether a region that never rests, such as a video, is left out of the comparison."""
         return self._looks is not None and bool(self._looks.motion.regions)

@@ -44,6 +44,8 @@ class TrackLooks:
         self.judgement: Judgement | None = None
         """The judgement of the last picture that differed from the one before; None where it must be made anew."""
         self.looked_s, self.gap_s = -np.inf, np.inf
+        self.is_unchanged = False
+        """Whether the last look found the picture of the look before."""
         self.explained: list[Region] = []
         self._restless: list[tuple[float, Region]] = []
         self._scene_s = -np.inf
@@ -54,7 +56,8 @@ class TrackLooks:
         """Return the cells that changed since the last look that changed anything."""
         last = self._last if self._last is not None else picture
         cells = self._gate.changed_cells(picture.grid, last.grid)
-        if self._last is None or not cells.nothing:
+        self.is_unchanged = self._last is not None and cells.nothing
+        if not self.is_unchanged:
             self._last = Picture(luma=np.empty(0, np.uint8), grid=picture.grid, cell_px=picture.cell_px)
         return cells
 

@@ -93,6 +93,8 @@ class TrackSampler:
         self._counters = counters
         self._clock = clock
         self._wall_clock = wall_clock
+        self.repeated_looks = 0
+        """The newest frames looked at, in a row, that were sent though the picture was that of the frame before."""
         self._samples = SampleClock(pipeline.rate.fps)
         self._unreadable = UnreadableFrames(pipeline.track.sid, counters)
         self._black = BlackScreen()
@@ -166,6 +168,8 @@ class TrackSampler:
             return
         finally:
             self._counters.look_ms += 1_000 * (self._clock() - now_s)
+        if not again:
+            self.repeated_looks = self.repeated_looks + 1 if self._pipeline.gate.is_unchanged else 0
         if frame is None:
             # A second look at one frame is no second frame.
             if not again:

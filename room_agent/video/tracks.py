@@ -181,7 +181,9 @@ class VideoTracks:
             await asyncio.sleep(OBSERVE_EVERY_S)
             before_s, observed_s = observed_s, time.monotonic()
             before, received = received, sampler.received
-            wanted = choice.observe(received - before, observed_s - before_s, observed_s)
+            wanted = choice.observe(
+                received - before, observed_s - before_s, observed_s, repeated_looks=sampler.repeated_looks
+            )
             if wanted is not None:
                 await self._settings.set(TrackSettings(track_sid=sid, fps=wanted.fps, key_frame=wanted.key_frame))
 
