@@ -32,6 +32,8 @@ from routing.process import configure_logs
 # Longer than the ten seconds that a job process may take for its shutdown callbacks.
 CLOSE_TIMEOUT_S = 12.0
 LAST_HEARTBEAT_S = 1.0
+LAST_RECORDS_S = 5.0
+"""With the drain and the end of the jobs it fits into `terminationGracePeriodSeconds` of manifests/base/agents.yaml."""
 
 log = structlog.get_logger()
 
@@ -74,6 +76,7 @@ async def _run(server: AgentServer, devmode: bool, settings: AgentSettings, stop
         await asyncio.wait({beating}, timeout=LAST_HEARTBEAT_S)
         await cancel({beating}, LAST_HEARTBEAT_S)
     await cancel({recording, *([recovering] if recovering is not None else [])}, CLOSE_TIMEOUT_S)
+    await records.finish(LAST_RECORDS_S)
     await transport.aclose()
     # Raises the error that ended the worker, if one did.
     await running

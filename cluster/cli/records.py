@@ -16,7 +16,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cluster.backend.factory import check_backend, connect_backend
 from cluster.check.terminal import cell
 from cluster.config.settings import BackendSettings
 from cluster.config.validate import check_file
@@ -136,6 +135,9 @@ def show(listed: list[WaitingRecord], console: Console) -> None:
 
 
 async def _delete_at_backend(settings: BackendSettings, tenant_id: str, meeting_id: str | None) -> int:
+    # Where only the agent is installed, the list works without the backend's client.
+    from cluster.backend.factory import check_backend, connect_backend
+
     check_backend(settings, os.environ)
     backend = connect_backend(settings)
     try:

@@ -37,7 +37,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeetingRoom:
-    """The room of a meeting at LiveKit: its id, and the UNIX time of its creation."""
+    """The room of a meeting at LiveKit: its id, and the UNIX time of its creation, 0 where that is unknown."""
 
     sid: str
     created_at_s: float
@@ -68,7 +68,7 @@ class MeetingRecorder:
         now_s = self._clock()
         header = RecordHeader(
             record_id=self._room.sid,
-            started_at_s=min(self._room.created_at_s, now_s),
+            started_at_s=min(self._room.created_at_s or now_s, now_s),
             joined_at_s=now_s,
             agent_name=_label(agent.names[0] if agent.names else self._name),
             retention_days=agent.retention_days,

@@ -37,6 +37,15 @@ class RecordRecovery:
         """Scan the directory until cancelled, with growing pauses while the router does not take everything."""
         await recover_for_ever(self.recover, "record recovery failed")
 
+    async def finish(self, timeout_s: float) -> None:
+        """Try once more before the worker ends, and log how many records are left for the next worker."""
+        with suppress(TimeoutError, OSError):
+            async with asyncio.timeout(timeout_s):
+                await self.recover()
+        left = await asyncio.to_thread(spooled_paths, self._directory)
+        if left:
+            log.error("meeting records left unsent", records=len(left))
+
     async def recover(self) -> bool:
         """Send every record whose job has ended; return whether none has to be sent again soon. Raises OSError."""
         all_sent = True

@@ -5,6 +5,7 @@ The first line is the header. A line that is an object is an entry, as it is sen
 
 from __future__ import annotations
 
+import errno
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -26,6 +27,8 @@ MAX_BYTES: dict[EntryKind, int] = {
     "tool_call": 1_000_000,
 }
 """The most bytes of each kind of entry, so that none displaces another. Eight hours of speech have one million."""
+MAX_WAITING_BYTES = 500_000_000
+"""The most bytes of all files of a directory: the usage journals need the same disk, 1 GiB in manifests/."""
 NOTE_EVERY = 100
 """The count of the entries that were left out is noted at the first one and then at each so many."""
 
@@ -53,7 +56,9 @@ class RecordSpool:
 
     @classmethod
     def create(cls, directory: Path, job: JournaledJob, header: RecordHeader) -> RecordSpool:
-        """Create the file and lock it while the job lives; raises OSError."""
+        """Create the file and lock it while the job lives; raises OSError, also where too many records wait."""
+        if sum(map(_size_bytes, spooled_paths(directory))) > MAX_WAITING_BYTES:
+            raise OSError(errno.EDQUOT, f"the records that wait take more than {MAX_WAITING_BYTES} bytes")
         failure = "meeting record write failed"
         return cls(JobFile.create(directory / DIRECTORY, SUFFIX, failure, "record", asdict(job), asdict(header)))
 
@@ -165,6 +170,13 @@ def _modified_at_s(path: Path) -> float:
         return path.stat().st_mtime
     except FileNotFoundError:
         return 0.0
+
+
+def _size_bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _begun(path: Path, line: bytes) -> SpooledRecord | None:

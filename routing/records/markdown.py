@@ -63,8 +63,8 @@ def _sources(answer: RecordedAnswer) -> str:
 
 def _end(record: MeetingRecord) -> Iterator[str]:
     yield f"The agent left at {_date(record.ended_at)}."
-    left_out = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in record.left_out.items() if count)
-    if left_out:
+    counts = record.left_out.model_dump()
+    if left_out := ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in counts.items() if count):
         yield f"Left out, because the record was full or its disk failed: {left_out}."
     if record.costs is not None:
         yield f"## Costs of the meeting as of {_date(record.costs.as_of)}"

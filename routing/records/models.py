@@ -122,6 +122,15 @@ class MeetingCosts(RecordModel):
     models: tuple[RecordedCost, ...]
 
 
+class LeftOutEntries(RecordModel):
+    """The entries that were left out, because the record was full or its disk failed, by kind."""
+
+    utterance: Amount = 0
+    description: Amount = 0
+    answer: Amount = 0
+    tool_call: Amount = 0
+
+
 class RecordPart(RecordModel):
     """Consecutive entries of one agent. The record of a meeting is the parts of all agents that were in its room.
 
@@ -142,8 +151,8 @@ class RecordPart(RecordModel):
     agent_name: Label
     retention_days: Annotated[int, Field(ge=1, le=36_500)] | None = None
     entries: Annotated[tuple[Entry, ...], Field(max_length=MAX_PART_ENTRIES, fail_fast=True, repr=False)]
-    left_out: dict[EntryKind, Amount] = {}
-    """The entries that were left out because the record was full or its disk failed, by kind; in the last part."""
+    left_out: LeftOutEntries = LeftOutEntries()
+    """In the last part those of the whole time of the agent."""
 
 
 class MeetingRecord(RecordPart):

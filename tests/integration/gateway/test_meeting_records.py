@@ -73,19 +73,18 @@ class RecordScene:
     def waiting(self) -> list[str]:
         return sorted(path.suffix for path in self.files.glob("records/*") if path.suffix != ".lock")
 
-    async def hold(self, tenant: str, meeting: str, utterances: int = 1, send: bool = True) -> RouterClient:
+    async def hold(self, tenant: str, meeting: str, utterances: int = 1, send: bool = True, sid: str = "RM_2") -> None:
         """Hold a meeting to its end, as an agent's session does."""
         metadata = json.dumps({"tenant_id": tenant})
         job = JournaledJob(room=f"tenant_{tenant}_{meeting}", job_id=f"AJ_{meeting}", metadata=metadata)
         router = self.router(job, ended=False)
         opened = await router.open()
-        room = MeetingRoom(sid=f"RM_{meeting}", created_at_s=self.clock())
+        room = MeetingRoom(sid=sid, created_at_s=self.clock())
         recorder = MeetingRecorder(self.files, job, room, "Rayroom", self.clock)
         await recorder.begin(opened.agent)
         for number in range(utterances):
             recorder.add_utterance("ann", "Ann", f"Sentence {number} of the meeting.", "speech")
         await recorder.aclose(router if send else None)
-        return router
 
 
 @pytest.fixture
@@ -137,10 +136,17 @@ async def test_the_record_of_a_killed_agent_arrives_once_though_the_backend_fail
     assert "look\\_up\\_order**: ok, 120 ms, $0.000000040" in record["markdown"]
     await router.close()
 
+    scene.clock.now_s = time.time()
+    await scene.hold("hooli", "weekly", sid="RM_1")
+    record = await scene.peer.record("hooli", "weekly")
+    assert record is not None and record["parts"] == 2
+    assert [entry["kind"] for entry in record["json"]["entries"]][2:] == ["tool_call", "utterance"]
+    assert record["markdown"].count("## Costs of the meeting as of") == 2
+
 
 async def test_records_are_deleted_by_meeting_and_by_tenant_and_one_that_waits_goes_too(scene: RecordScene) -> None:
     for meeting in ("monday", "tuesday", "wednesday"):
-        await scene.hold("hooli", meeting, send=meeting != "wednesday")
+        await scene.hold("hooli", meeting, send=meeting != "wednesday", sid=f"RM_{meeting}")
     assert await scene.peer.record("hooli", "monday") is not None and scene.waiting() == [".record"]
     async with httpx.AsyncClient(base_url=scene.url, headers={"authorization": f"Bearer {KEYS.admin[0]}"}) as admin:
         one = await admin.delete("/v1/tenants/hooli/records", params={"meeting": "monday"})

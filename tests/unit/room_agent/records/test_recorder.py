@@ -6,8 +6,11 @@ import json
 import os
 from pathlib import Path
 
+from structlog.testing import capture_logs
+
 from room_agent.core.models import FrameDescribed, KeptFrame, SharedTrack
-from room_agent.core.router_client import Description
+from room_agent.core.router_client import Description, RouterClient
+from room_agent.core.router_transport import HttpTransport
 from room_agent.records.recorder import MeetingRecorder, MeetingRoom
 from room_agent.records.recovery import DAY_S, RecordRecovery
 from room_agent.records.spool import read_spool, spooled_paths
@@ -90,3 +93,16 @@ async def test_the_record_of_a_living_job_is_left_alone(tmp_path: Path) -> None:
     assert await RecordRecovery(tmp_path, no_router, ManualClock(1_000.0)).recover()  # type: ignore[arg-type]
     assert len(spooled_paths(tmp_path)) == 1
     await one.aclose(None)
+
+
+async def test_a_worker_that_ends_logs_the_number_of_records_that_are_left(tmp_path: Path) -> None:
+    clock = ManualClock(1_000.0)
+    one = recorder(tmp_path, clock)
+    await one.begin(REPORT)
+    await one.aclose(None)
+    away = HttpTransport("http://127.0.0.1:9")
+    recovery = RecordRecovery(tmp_path, lambda job: RouterClient(away, "k", job.room, job.job_id, job.metadata), clock)
+    with capture_logs() as lines:
+        await recovery.finish(5.0)
+    assert lines[-1] == {"event": "meeting records left unsent", "records": 1, "log_level": "error"}
+    await away.aclose()

@@ -60,6 +60,15 @@ def test_entries_that_the_disk_refuses_are_counted(spool: RecordSpool) -> None:
     assert spool.left_out.total() == 1 and spool.entries == 0
 
 
+def test_no_record_is_begun_while_too_many_wait(
+    spool: RecordSpool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_WAITING_BYTES", 10)
+    with pytest.raises(OSError, match="more than 10 bytes"):
+        RecordSpool.create(tmp_path, JOB, HEADER)
+    assert spooled_paths(tmp_path) == [spool.path]
+
+
 def test_a_line_that_was_cut_short_is_left_out_and_the_others_are_read(spool: RecordSpool) -> None:
     spool.add("utterance", utterance())
     with spool.path.open("ab") as file:

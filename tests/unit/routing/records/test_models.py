@@ -33,7 +33,7 @@ def test_a_field_that_is_not_in_the_schema_is_dropped() -> None:
         {"retentionDays": 0},
         {"startedAt": "2023-11-14T22:13:20"},
         {"entries": [{"kind": "frame"}]},
-        {"leftOut": {"frame": 1}},
+        {"leftOut": {"answer": -1}},
     ],
 )
 def test_a_wrong_field_is_refused(changes: dict[str, object]) -> None:
