@@ -105,8 +105,8 @@ class Tenant:
     """The shares of a daily or monthly budget that raise an alert; None for those of the configuration."""
     agent: TenantAgent = field(default_factory=TenantAgent)
     """The agent of its rooms, as far as it differs from the worker's."""
-    agent_refused: tuple[RefusedField, ...] = ()
-    """The fields of the agent that are wrong, and left out."""
+    refused: tuple[RefusedField, ...] = ()
+    """The fields of its record that are wrong, and left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

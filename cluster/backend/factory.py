@@ -71,8 +71,8 @@ class CachedDirectory:
 
     async def _fetch(self, tenant_id: str) -> Tenant:
         tenant = await self._backend.tenant(tenant_id)
-        if tenant.agent_refused:
-            self.report_refused(tenant_id, "record", tenant.agent_refused)
+        if tenant.refused:
+            self.report_refused(tenant_id, "record", tenant.refused)
         return tenant
 
 

@@ -195,9 +195,7 @@ async def test_a_tenants_agent_is_read_without_its_wrong_fields(server: CannedSe
     server.reply = result(agent={"names": ["Ada"], "instructions": "x" * 100_000})
     with capture_logs() as log_lines:
         acme = await trpc.tenant("acme")
-    assert acme.agent == TenantAgent(names=("Ada",)) and [field.name for field in acme.agent_refused] == [
-        "instructions"
-    ]
+    assert acme.agent == TenantAgent(names=("Ada",)) and [field.name for field in acme.refused] == ["instructions"]
     assert [(line["field"], line["tenant"]) for line in log_lines] == [("instructions", "acme")]
 
 
@@ -237,7 +235,9 @@ async def test_wrong_budget_alerts_are_named_and_ignored(
 ) -> None:
     server.reply = result(budgetAlerts=value)
     with capture_logs() as logs:
-        assert (await trpc.tenant("acme")).budget_alerts == thresholds
+        acme = await trpc.tenant("acme")
+    assert acme.budget_alerts == thresholds
+    assert [field.name for field in acme.refused] == ([] if wrong is None else ["budgetAlerts"])
     assert [entry["wrong"] for entry in logs] == ([] if wrong is None else [wrong])
     assert all((entry["tenant"], entry["event"]) == ("acme", "budget alerts ignored") for entry in logs)
 
