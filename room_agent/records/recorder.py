@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import structlog
+from pydantic import ValidationError
 
 from room_agent.core.models import FrameDescribed
 from room_agent.core.router_client import RouterClient
@@ -20,6 +21,8 @@ from routing.models import TenantAgent
 from routing.records.models import (
     MAX_LABEL_CHARS,
     MAX_SOURCES,
+    Entry,
+    EntryKind,
     RecordedAnswer,
     RecordedDescription,
     RecordedToolCall,
@@ -27,6 +30,7 @@ from routing.records.models import (
     at_time,
     cut,
 )
+from routing.validation import first_error
 
 SEND_TIMEOUT_S = 3.0
 """The time for the record at the end of a job. If it is not enough, the worker's recovery sends the record."""
@@ -82,19 +86,22 @@ class MeetingRecorder:
 
     def add_utterance(self, identity: str, name: str, text: str, medium: Literal["speech", "chat"]) -> None:
         """Record a final transcript or a chat message."""
-        if self._spool is not None:
-            at = at_time(self._clock())
-            entry = RecordedUtterance(
-                at=at, identity=_label(identity), name=_label(name), medium=medium, text=cut(text)
-            )
-            self._spool.add("utterance", entry)
+        self._add(
+            RecordedUtterance,
+            at=at_time(self._clock()),
+            identity=_label(identity),
+            name=_label(name),
+            medium=medium,
+            text=cut(text),
+        )
 
     def add_description(self, event: FrameDescribed) -> None:
         """Record the description of a frame. One that is used again says nothing new."""
-        if self._spool is None or event.reused:
+        if event.reused:
             return
         track, answer = event.track, event.answer
-        entry = RecordedDescription(
+        self._add(
+            RecordedDescription,
             at=at_time(event.frame.captured_at_s),
             identity=_label(track.identity),
             name=_label(track.shared_by),
@@ -104,7 +111,6 @@ class MeetingRecorder:
             cost_nanousd=answer.cost_nanousd,
             simulated=answer.simulated,
         )
-        self._spool.add("description", entry)
 
     def add_answer(
         self,
@@ -118,31 +124,40 @@ class MeetingRecorder:
         failed: bool,
     ) -> None:
         """Record an answer that has just ended, `took_s` after its question."""
-        if self._spool is not None:
-            now_s = self._clock()
-            entry = RecordedAnswer(
-                at=at_time(now_s),
-                asked_at=at_time(now_s - took_s),
-                identity=_label(identity),
-                name=_label(name),
-                text=cut(text),
-                sources=tuple(map(_label, sources[:MAX_SOURCES])),
-                interrupted=interrupted,
-                failed=failed,
-            )
-            self._spool.add("answer", entry)
+        now_s = self._clock()
+        self._add(
+            RecordedAnswer,
+            at=at_time(now_s),
+            asked_at=at_time(now_s - took_s),
+            identity=_label(identity),
+            name=_label(name),
+            text=cut(text),
+            sources=tuple(map(_label, sources[:MAX_SOURCES])),
+            interrupted=interrupted,
+            failed=failed,
+        )
 
     def add_tool_call(self, name: str, outcome: str, took_s: float, cost_nanousd: int = 0) -> None:
         """Record a tool call that has just ended: neither its arguments nor its result."""
-        if self._spool is not None:
-            entry = RecordedToolCall(
-                at=at_time(self._clock()),
-                name=_label(name),
-                outcome=_label(outcome),
-                duration_ms=max(0, round(1_000 * took_s)),
-                cost_nanousd=max(0, cost_nanousd),
-            )
-            self._spool.add("tool_call", entry)
+        self._add(
+            RecordedToolCall,
+            at=at_time(self._clock()),
+            name=_label(name),
+            outcome=_label(outcome),
+            duration_ms=round(1_000 * took_s),
+            cost_nanousd=cost_nanousd,
+        )
+
+    def _add(self, kind: type[Entry], **fields: Any) -> None:
+        """Append an entry. A wrong field loses the entry, and never the conversation."""
+        if self._spool is None:
+            return
+        name: EntryKind = kind.model_fields["kind"].default
+        try:
+            self._spool.add(name, kind(**fields))
+        except ValidationError as error:
+            log.error("entry of the meeting record invalid", kind=name, field=first_error(error)[0])
+            self._spool.leave_out(name)
 
     def report(self) -> dict[str, float]:
         """Return the counters of a heartbeat; none without a record."""

@@ -72,7 +72,11 @@ class RecordSpool:
         if self._bytes[kind] + len(line) <= MAX_BYTES[kind] and self._file.write(line):
             self._bytes[kind] += len(line)
             self.entries += 1
-            return
+        else:
+            self.leave_out(kind)
+
+    def leave_out(self, kind: EntryKind) -> None:
+        """Count an entry that is not in the record."""
         self.left_out[kind] += 1
         if self.left_out[kind] % NOTE_EVERY == 1:
             self._note_left_out()

@@ -98,9 +98,7 @@ class RecordedToolCall(RecordModel):
     cost_nanousd: Amount = 0
 
 
-Entry = Annotated[
-    RecordedUtterance | RecordedDescription | RecordedAnswer | RecordedToolCall, Field(discriminator="kind")
-]
+Entry = RecordedUtterance | RecordedDescription | RecordedAnswer | RecordedToolCall
 
 
 class RecordedCost(RecordModel):
@@ -150,7 +148,10 @@ class RecordPart(RecordModel):
     """When the agent left; for a killed one, when it last wrote an entry."""
     agent_name: Label
     retention_days: Annotated[int, Field(ge=1, le=36_500)] | None = None
-    entries: Annotated[tuple[Entry, ...], Field(max_length=MAX_PART_ENTRIES, fail_fast=True, repr=False)]
+    entries: Annotated[
+        tuple[Annotated[Entry, Field(discriminator="kind")], ...],
+        Field(max_length=MAX_PART_ENTRIES, fail_fast=True, repr=False),
+    ]
     left_out: LeftOutEntries = LeftOutEntries()
     """In the last part those of the whole time of the agent."""
 

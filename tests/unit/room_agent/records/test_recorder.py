@@ -61,6 +61,16 @@ async def test_every_kind_of_entry_is_written_without_the_frame(tmp_path: Path) 
     assert (called["durationMs"], called["outcome"]) == (1_250, "timeout")
 
 
+async def test_an_entry_with_a_wrong_field_is_left_out_and_said(tmp_path: Path) -> None:
+    one = recorder(tmp_path, ManualClock(1_000.0))
+    await one.begin(REPORT)
+    with capture_logs() as lines:
+        one.add_tool_call("look_up", "ok", 0.1, cost_nanousd=-5)
+    assert lines[-1]["field"] == "cost_nanousd" and "-5" not in str(lines)
+    assert one.report() == {"record_entries": 0, "record_left_out": 1}
+    await one.aclose(None)
+
+
 async def test_a_directory_that_cannot_be_written_leaves_the_meeting_without_a_record(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     one = recorder(tmp_path / "file", ManualClock(1_000.0))
