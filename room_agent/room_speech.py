@@ -24,6 +24,7 @@ from room_agent.conversation.transcription import Transcription
 from room_agent.core.router_client import HeartbeatResult, OpenedRoom, RouterClient
 from room_agent.core.settings import SpeechSettings
 from room_agent.core.tasks import OwnedTasks, log_task_end
+from room_agent.records.recorder import MeetingRecorder
 from room_agent.usage.journal import UsageJournal
 from room_agent.usage.meter import SpeechMeter, metered_stt_session, metered_tts_session
 
@@ -46,12 +47,14 @@ class RoomSpeech:
         router_url: str,
         settings: SpeechSettings,
         journal: UsageJournal | None = None,
+        recorder: MeetingRecorder | None = None,
     ) -> None:
         self._room = room
         self._router = router
         self._router_url = router_url
         self._settings = settings
         self._journal = journal
+        self._recorder = recorder
         self._hand_over = HandOver(room)
         self._http: list[aiohttp.ClientSession] = []
         self._llm: RouterLlm | None = None
@@ -85,6 +88,7 @@ class RoomSpeech:
             services=services,
             speech_output=speaker,
             agent=opened.agent,
+            recorder=self._recorder,
         )
         # Before the first microphone: without it speech would be transcribed unpaid until the first heartbeat.
         self.voice.notices.on_heartbeat(HeartbeatResult(budget=opened.budget))

@@ -17,6 +17,7 @@ from room_agent.core.router_errors import RouterError
 from room_agent.core.router_transport import KEPT_S, tls
 from routing.errors import RayroomError
 from routing.models import Tier
+from routing.telemetry.current_request import request_headers
 from routing.telemetry.tracing import trace_headers
 
 AUTO = "auto"
@@ -100,8 +101,8 @@ class RouterLlm:
         extra: dict[str, Any] = {"metadata": {"last_answer": "failed"}} if failed_before else {}
         if participant:
             extra["user"] = participant
-        if headers := trace_headers():
-            extra["extra_headers"] = dict(headers)
+        if headers := {**trace_headers(), **request_headers()}:
+            extra["extra_headers"] = headers
         model = self._simple_llm if simple else self._llm
         async with model.chat(chat_ctx=context, conn_options=options, extra_kwargs=extra) as stream:
             while characters < MAX_CHARS:

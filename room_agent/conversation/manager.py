@@ -28,6 +28,7 @@ from room_agent.core.settings import SpeechSettings
 from room_agent.core.tasks import OwnedTasks
 from room_agent.intent.addressee import AddresseeContext, find_addressee
 from room_agent.intent.stop_words import asks_agent_to_stop, asks_to_stop
+from room_agent.records.recorder import MeetingRecorder
 from routing.models import TenantAgent
 
 CHECK_EVERY_S = 1.0
@@ -48,8 +49,10 @@ class ConversationManager:
         services: SttServices | None,
         speech_output: SpeechOutput | None,
         agent: TenantAgent,
+        recorder: MeetingRecorder | None = None,
     ) -> None:
         self._room = room
+        self._recorder = recorder
         self._greeting = agent.greeting
         self._settings = settings
         self._context = context
@@ -65,7 +68,7 @@ class ConversationManager:
         self.speech_output = speech_output
         self.notices = Notices(self._transcription, speech_output if agent.speaks_unasked else None, clock)
         self.responder = Responder(
-            context, llm, self._transcription, self.notices, speech_output, clock, self._participants
+            context, llm, self._transcription, self.notices, speech_output, clock, self._participants, recorder
         )
 
     async def start(self) -> None:
@@ -147,6 +150,8 @@ class ConversationManager:
         # Where Deepgram detects none it repeats its setting.
         detected = self._settings.detects_language and utterance.language != self._settings.language
         language = utterance.language if detected else ""
+        if self._recorder is not None:
+            self._recorder.add_utterance(utterance.identity, name, utterance.text, "speech")
         self._receive(utterance.identity, name, utterance.text, utterance.ended_at_s, language)
         self._transcription.final(utterance.identity, name, utterance.track, utterance.text)
 
@@ -161,6 +166,8 @@ class ConversationManager:
     def on_chat_message(self, message: ReceivedMessage) -> None:
         """Answer a chat message if it addresses the agent."""
         name = self._participants.name(message.identity)
+        if self._recorder is not None:
+            self._recorder.add_utterance(message.identity, name, message.text, "chat")
         self._receive(message.identity, name, message.text, message.received_at_s)
 
     def _on_tts_available(self, available: bool) -> None:

@@ -21,9 +21,11 @@ from room_agent.conversation.turn_notes import turn_messages
 from room_agent.core.counters import Delays
 from room_agent.core.tasks import log_task_end
 from room_agent.intent.silence import words_unless_silent
+from room_agent.records.recorder import MeetingRecorder
 from routing.complexity import rejects
 from routing.evidence import needs_stronger
 from routing.models import Answer
+from routing.telemetry.current_request import current_request_id, new_request
 from routing.telemetry.tracing import task_span
 
 LAST_ANSWER_S = 120.0
@@ -123,6 +125,7 @@ class Responder:
         speech_output: SpeechOutput | None,
         clock: Callable[[], float],
         present: Container[str],
+        recorder: MeetingRecorder | None = None,
     ) -> None:
         self.llm = llm
         self.queue = QuestionQueue()
@@ -137,6 +140,7 @@ class Responder:
         self._speech_output = speech_output
         self._clock = clock
         self._present = present
+        self._recorder = recorder
         self._task: asyncio.Task[None] | None = None
         self._answered_identity: str | None = None
         self._answered_at_s = 0.0
@@ -153,7 +157,7 @@ class Responder:
             if not question.unsure:
                 self._answered_identity = question.identity
             # A task of its own, so that an interruption cancels the answer and not this loop.
-            self._task = asyncio.create_task(self._answer(question), name="answer")
+            self._task = asyncio.create_task(self._answer_request(question), name="answer")
             try:
                 await asyncio.wait({self._task}, timeout=MAX_ANSWER_S)
             finally:
@@ -264,12 +268,17 @@ class Responder:
         word = self._first_words.percentiles("voice_first_word")
         return counts | word | self._first_sounds.percentiles("voice_first_sound")
 
+    async def _answer_request(self, question: Question) -> None:
+        with new_request():
+            await self._answer(question)
+
     async def _answer(self, question: Question) -> None:
         answer = PendingAnswer(self._transcription, question, self._speech_output)
         # Cancellation reaches `finally` without passing an `except` below, so it is the default.
         interrupted, failed = True, False
         try:
-            with task_span("question"):
+            with task_span("question") as span:
+                span.set(rayroom__request_id=current_request_id())
                 turn = await self._context.turn(question.text, question.name, question.identity)
                 self._context.add_remark(question.name, question.text)
                 await self._speak(turn, answer, question)
@@ -287,14 +296,30 @@ class Responder:
             answer.end(interrupted)
             self._context.answered(answer.text, interrupted)
             if answer.text or not question.unsure:
-                self._answered_at_s = self._clock()
-                self._last = LastAnswer(
-                    to=question.identity,
-                    text=answer.text,
-                    failed=failed,
-                    interrupted=interrupted,
-                    ended_at_s=self._answered_at_s,
-                )
+                self._ended(answer, question, interrupted, failed)
+
+    def _ended(self, answer: PendingAnswer, question: Question, interrupted: bool, failed: bool) -> None:
+        """Note an answer that was asked for, or was given."""
+        self._answered_at_s = self._clock()
+        took_s = self._answered_at_s - question.asked_at_s
+        log.info("question answered", took_s=round(took_s, 3), interrupted=interrupted, failed=failed)
+        if self._recorder is not None and (answer.text or failed):
+            self._recorder.add_answer(
+                question.identity,
+                question.name,
+                answer.text,
+                answer.sources,
+                took_s,
+                interrupted=interrupted,
+                failed=failed,
+            )
+        self._last = LastAnswer(
+            to=question.identity,
+            text=answer.text,
+            failed=failed,
+            interrupted=interrupted,
+            ended_at_s=self._answered_at_s,
+        )
 
     def _announce(self, trouble: Trouble, answer: PendingAnswer, question: Question) -> None:
         """Announce that an answer failed; the room need not know of one that nobody may have asked for."""

@@ -111,7 +111,8 @@ class AgentSettings(BaseSettings):
     usage_dir: Annotated[Path, Field(validation_alias="RAYROOM_USAGE_DIR")] = Path(".rayroom/agent")
     """The directory of the usage journals. Speech usage is journaled before it is sent, so a killed job is billed too.
 
-    It should be on a disk that outlives the process: the next worker that starts there bills the usage left in it.
+    It should be on a disk that outlives the process: the next worker that starts there bills the usage left in it, and
+    sends the records of meetings that wait below it, where a tenant wants records.
     """
     dispatch_url: Annotated[str, Field(validation_alias="RAYROOM_DISPATCH_URL", pattern=r"^(https?://\S+)?$")] = ""
     """The address of `rayroom dispatch`, if it runs: with the worker's heartbeats it replaces a dead agent at once."""

@@ -157,3 +157,41 @@ async def test_an_unsure_turn_may_be_silent_and_leaves_no_trace_of_an_answer() -
     await responder.aclose()
     await context.knowledge.aclose()
     await transport.aclose()
+
+
+class RecordedAnswers:
+    """A recorder that keeps the text of each answer and how it ended."""
+
+    def __init__(self) -> None:
+        self.answers: list[tuple[str, bool, bool]] = []
+
+    def add_answer(self, *answer: Any, interrupted: bool, failed: bool) -> None:
+        self.answers.append((answer[2], interrupted, failed))
+
+
+async def test_answers_are_recorded_and_interrupted_ones_as_far_as_they_came() -> None:
+    llm, transcription, recorder = SlowLlm(), RecordingTranscription(), RecordedAnswers()
+    captions = cast(Transcription, cast(Any, transcription))
+    transport = HttpTransport(UNREACHABLE_URL)
+    router = RouterClient(transport, "k", "tenant_acme_standup", "job-1", "{}")
+    context = ContextBuilder(
+        KnowledgeRetrieval(router, time.monotonic), AgentManner(name="Rayroom", spoken=False), time.time
+    )
+    notices, fakes = Notices(captions, None, time.monotonic), (cast(Any, llm), cast(Any, recorder))
+    responder = Responder(context, fakes[0], captions, notices, None, time.monotonic, {"ann"}, fakes[1])
+    running = asyncio.create_task(responder.run())
+    llm.may_begin.set()
+    for ends in (False, True):
+        if ends:
+            llm.may_end.set()
+        responder.ask(Question(identity="ann", name="Ann", text="How many?", asked_at_s=time.monotonic()))
+        await eventually(lambda: responder.has_begun, 5.0)
+        if not ends:
+            responder.interrupt()
+        await eventually(lambda: responder.question is None, 5.0)
+    await eventually(lambda: len(recorder.answers) == 2, 5.0)
+    assert recorder.answers == [("Forty ", True, False), ("Forty two.", False, False)]
+    running.cancel()
+    await responder.aclose()
+    await context.knowledge.aclose()
+    await transport.aclose()
