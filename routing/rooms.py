@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from routing.errors import BadInput, Forbidden, RoomNameInvalid
-from routing.models import TenantAgent
+from routing.models import RefusedField, TenantAgent
 from routing.tools.record import BACKEND, MAX_SERVERS, TenantTools, ToolServer, ToolSource
 from routing.validation import first_error
 
@@ -65,14 +65,6 @@ def metadata_object(metadata: str) -> dict[str, Any]:
     return fields
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RefusedField:
-    """A field that is not valid, and the reason, which does not quote its value."""
-
-    name: str
-    problem: str
-
-
 def read_tenant_agent(value: Any, base: TenantAgent | None = None) -> tuple[TenantAgent, tuple[RefusedField, ...]]:
     """Return the agent that `value` describes, as changes to `base`, and the fields that are wrong.
 
@@ -100,18 +92,18 @@ def read_tenant_tools(value: Any) -> tuple[TenantTools, tuple[RefusedField, ...]
     if not isinstance(value, dict):
         return TenantTools(), (RefusedField(name="tools", problem="must be an object"),)
     refused = [
-        RefusedField(name=str(key)[:MAX_KEY_CHARS], problem="is no field of `tools`")
+        RefusedField(name=f"tools.{key}"[:MAX_KEY_CHARS], problem="is no field of `tools`")
         for key in list(value)[:MAX_FIELDS]
         if key not in TenantTools.model_fields
     ]
-    backend = _tool_source(ToolSource, value.get("backend"), "backend", refused)
+    backend = _tool_source(ToolSource, value.get("backend"), "tools.backend", refused)
     listed = value.get("servers", ())
     if not isinstance(listed, list | tuple):
-        refused.append(RefusedField(name="servers", problem="must be a list"))
+        refused.append(RefusedField(name="tools.servers", problem="must be a list"))
         listed = ()
     servers: dict[str, ToolServer] = {}
     for index, one in enumerate(listed[: 2 * MAX_SERVERS]):
-        where = f"servers.{index}"
+        where = f"tools.servers.{index}"
         server = _tool_source(ToolServer, one, where, refused)
         if server is None:
             continue

@@ -1,16 +1,17 @@
-"""The interface of a backend: tenants, cost flushes and knowledge search."""
+"""The interface of a backend: tenants, cost flushes, knowledge search and the records of meetings."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from cluster.costs.row_answers import RowAnswer
 from routing.models import FlushRow, Passage, Tenant
+from routing.records.models import RecordStore
 from routing.tools.models import ToolInvocation, ToolResult, UncheckedTool
 
 
-class Backend(Protocol):
+class Backend(RecordStore, Protocol):
     """The company's tRPC backend or the embedded SQLite backend; both pass the same contract tests."""
 
     async def tenant(self, tenant_id: str) -> Tenant:
@@ -33,5 +34,8 @@ class Backend(Protocol):
 
     async def call_tool(self, call: ToolInvocation) -> ToolResult:
         """Return the result of one of them; raises BackendError."""
+
+    async def report_refused(self, value: Mapping[str, Any]) -> None:
+        """Send the fields of an agent that were left out; raises BackendError. A backend may ignore them."""
 
     async def aclose(self) -> None: ...

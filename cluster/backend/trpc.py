@@ -11,13 +11,17 @@ from typing import Any
 import httpx
 
 from cluster.backend.clock_check import ClockCheck
-from cluster.backend.cost_answers import TOO_LARGE, raise_too_large, row_answer
+from cluster.backend.cost_answers import raise_too_large, row_answer
 from cluster.backend.knowledge import SearchInput, fits_url, own_passages, search_input, shortened, url_encoded
+from cluster.backend.refused_fields import REPORT_REFUSED
 from cluster.backend.serialization import cost_event, to_tenant
+from cluster.backend.session_records import DELETE, REPORT, deleted_count, report_answer, report_input
 from cluster.backend.tools import CALL_TOOL, LIST_TOOLS, MAX_TOOL_TIMEOUT_S, call_input, called_tool, offered_tools
 from cluster.backend.trpc_response import (
     KEY_CODES,
+    TOO_LARGE,
     TRANSIENT,
+    NoProcedure,
     Transformer,
     TrpcError,
     key_refused,
@@ -28,6 +32,7 @@ from cluster.backend.trpc_response import (
 from cluster.costs.row_answers import CallTooLarge, RowAnswer
 from routing.errors import BackendError, BackendRefused, BackendUnavailable, TenantUnknown
 from routing.models import FlushRow, Passage, Tenant
+from routing.records.models import MeetingRecord, ReportAnswer
 from routing.tools.models import ToolInvocation, ToolResult, UncheckedTool
 
 TRACK_COST = "analytics.trackCost"
@@ -79,6 +84,30 @@ class TrpcBackend:
     async def call_tool(self, call: ToolInvocation) -> ToolResult:
         # The caller's deadline bounds it: a tool may take longer than any other procedure.
         return called_tool(await self._mutate(CALL_TOOL, call_input(call), MAX_TOOL_TIMEOUT_S))
+
+    async def report_record(self, record: MeetingRecord) -> ReportAnswer:
+        value = await asyncio.to_thread(report_input, record)
+        try:
+            outcome = await self._single(REPORT, value)
+        except CallTooLarge as error:
+            return ReportAnswer(outcome="too_large", reason=error.code)
+        except NoProcedure:
+            return ReportAnswer(outcome="refused", reason="NO_PROCEDURE")
+        answer = report_answer(outcome)
+        if answer is None:
+            raise self._failure(outcome, REPORT)
+        return answer
+
+    async def delete_records(self, tenant_id: str, meeting_id: str | None) -> int:
+        meeting = {} if meeting_id is None else {"meetingId": meeting_id}
+        return deleted_count(await self._mutate(DELETE, {"tenantId": tenant_id, **meeting}))
+
+    async def report_refused(self, value: Mapping[str, Any]) -> None:
+        try:
+            await self._mutate(REPORT_REFUSED, value)
+        except NoProcedure:
+            # The procedure is optional: the fields are in the log, too.
+            return
 
     async def _search(self, search: SearchInput) -> Any:
         """Query by GET, as tRPC does; a long input goes by POST where the server has `allowMethodOverride`."""

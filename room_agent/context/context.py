@@ -1,4 +1,4 @@
-"""Builds the prompt of each turn from a room's screen memory, latest frames, remarks and knowledge base."""
+"""Builds the prompt of each turn from a room's screen memory, newest pictures, remarks and knowledge base."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ import asyncio
 import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from room_agent.context.latest_frames import LatestFrame, LatestFrames
+import structlog
+
+from room_agent.context.pictures import TrackPicture, TrackPictures, longest_sides_px
 from room_agent.context.prompt import AgentManner, PromptQuestion, Remark, Turn, compose
 from room_agent.context.retrieval import KnowledgeRetrieval
 from room_agent.context.screen_memory import EDITS, ScreenMemory, StoredScreens
 from room_agent.core.models import FrameDescribed, FrameKept, KeptFrame, TrackEnded
-from room_agent.intent.screen_question import asks_about_screen
 
 BUDGET_TOKENS = 6_000
 MAX_REMARKS = 60
 CURRENT_FRAME_TIMEOUT_S = 0.5
-"""The wait for the picture as it is now; after that a question is answered from the last kept one."""
-FOLLOWS_WITHIN_S = 120.0
-"""How long after a question about the screen a follow-up such as "And in March?" is about the screen too."""
+"""The wait for the pictures as they are now; a turn has the last kept one of each track that is later."""
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,15 +30,6 @@ class ConversationContext:
 
     screens: StoredScreens
     remarks: tuple[Remark, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _ScreenQuestion:
-    """The last question that came with a frame: its asker, track and time."""
-
-    by: str
-    track: str
-    at_s: float
 
 
 class ContextBuilder:
@@ -49,10 +41,9 @@ class ContextBuilder:
         self._wall_clock = wall_clock
         self._memory = ScreenMemory()
         self._remarks: deque[Remark] = deque(maxlen=MAX_REMARKS)
-        self._pictures = LatestFrames()
-        self._last_screen_question: _ScreenQuestion | None = None
-        self.current_frame: Callable[[str], Awaitable[KeptFrame | None]] | None = None
-        """Returns the picture that a track shows now, by the track's id."""
+        self._pictures = TrackPictures()
+        self.current_frame: Callable[[str, int], Awaitable[KeptFrame | None]] | None = None
+        """Returns the picture that a track shows now, by the track's id, with its long side at most so many pixels."""
 
     def stored(self) -> ConversationContext:
         """Return the context for a successor. Pictures are not part of it: the successor sees them itself."""
@@ -66,14 +57,14 @@ class ContextBuilder:
     def on_frame_kept(self, event: FrameKept) -> None:
         """Store a frame that shows something new: a question about it may come before its description."""
         track, frame = event.track, event.frame
-        picture = LatestFrame(
+        picture = TrackPicture(
             track=track.sid,
             label=self._memory.label(track.sid, track.source, track.shared_by),
             source=track.source,
-            shared_by=track.shared_by,
             identity=track.identity,
             jpeg=frame.jpeg,
-            captured_at_s=frame.captured_at_s,
+            size_px=frame.size_px,
+            changed_at_s=frame.captured_at_s,
         )
         self._pictures.kept(picture)
         self._memory.changed(track.sid, frame.captured_at_s, edited=frame.why in EDITS)
@@ -106,52 +97,46 @@ class ContextBuilder:
 
     def prefetch(self, question: str, identity: str) -> None:
         """Start the knowledge search for an interim question; `turn` reuses it if the final question asks the same."""
-        picture = self._picture_for(question, identity)
-        self.knowledge.prefetch(question, picture.jpeg if picture is not None else None, identity)
+        self.knowledge.prefetch(question, identity)
 
     async def turn(self, question: str, asker: str, identity: str) -> Turn:
-        """Return the prompt for `question`. The knowledge search delays it by its deadline at most."""
-        follows, picture = self._follows(identity), self._picture_for(question, identity)
-        self._last_screen_question = (
-            _ScreenQuestion(identity, picture.track, self._wall_clock()) if picture is not None else None
-        )
-        jpeg, label = (await self._jpeg_now(picture), picture.label) if picture is not None else (None, "")
+        """Return the prompt for `question`. The pictures and the knowledge search delay it side by side."""
         remarks = list(self._remarks)
-        search = self.knowledge.finish(question, jpeg, identity)
+        search = self.knowledge.finish(question, identity)
+        pictures, passages = await asyncio.gather(self._pictures_now(identity), search.passages())
         prompt_question = PromptQuestion(
             text=question,
             asker=asker,
-            follows_screen=follows,
             now_s=self._wall_clock(),
             memory=self._memory,
-            passages=await search.passages(),
+            passages=passages,
             remarks=remarks,
-            frame_jpeg=jpeg,
-            frame_of=label,
+            pictures=pictures,
         )
         key = secrets.token_hex(8)
         return compose(prompt_question, key, BUDGET_TOKENS, self.agent)
 
-    def _picture_for(self, question: str, identity: str) -> LatestFrame | None:
-        shown = self._memory.shown_now()
-        if asks_about_screen(question, shown):
-            return self._pictures.of(question, identity)
-        if self._last_screen_question is None or not asks_about_screen(question, shown, self._follows(identity)):
-            return None
-        return self._pictures.of(question, identity, self._last_screen_question.track)
+    async def _pictures_now(self, identity: str) -> list[TrackPicture]:
+        """Return the pictures for a turn as they are now: they may have changed since a frame was last kept."""
+        pictures = self._pictures.of_turn(identity)
+        deadline_s = asyncio.get_running_loop().time() + CURRENT_FRAME_TIMEOUT_S
+        return await asyncio.gather(
+            *(
+                self._picture_now(picture, longest_px, deadline_s)
+                for picture, longest_px in zip(pictures, longest_sides_px(pictures), strict=True)
+            )
+        )
 
-    async def _jpeg_now(self, picture: LatestFrame) -> bytes:
-        """Return the picture of a track as it is now: it may have changed since its last frame was kept."""
+    async def _picture_now(self, picture: TrackPicture, longest_px: int, deadline_s: float) -> TrackPicture:
         if self.current_frame is None:
-            return picture.jpeg
+            return picture
         try:
-            async with asyncio.timeout(CURRENT_FRAME_TIMEOUT_S):
-                frame = await self.current_frame(picture.track)
+            async with asyncio.timeout_at(deadline_s):
+                frame = await self.current_frame(picture.track, longest_px)
         except TimeoutError:
-            return picture.jpeg
-        return picture.jpeg if frame is None else frame.jpeg
-
-    def _follows(self, identity: str) -> bool:
-        """Return whether the same person's previous question was about the screen, and recent."""
-        before = self._last_screen_question
-        return before is not None and before.by == identity and self._wall_clock() - before.at_s <= FOLLOWS_WITHIN_S
+            return picture
+        except Exception as error:
+            # No traceback: its values may hold the picture.
+            log.error("picture not encoded", track=picture.track, error=type(error).__name__)
+            return picture
+        return picture if frame is None else replace(picture, jpeg=frame.jpeg, size_px=frame.size_px)

@@ -22,7 +22,6 @@ LONGEST_KEPT_S = 5.0
 """After this time the result for an interim text is stale: another slide may be shown."""
 TOP_K = 5
 MAX_QUERY_CHARS = 2_000
-MAX_IMAGE_BYTES = 1_500_000
 
 log = structlog.get_logger()
 
@@ -117,8 +116,8 @@ class KnowledgeRetrieval:
         self._tasks: set[asyncio.Task[tuple[Passage, ...]]] = set()
         self.counts = KnowledgeCounts()
 
-    def begin(self, question: str, frame_jpeg: bytes | None = None, asker: str = "") -> PendingSearch:
-        """Start a search for a complete or interim question, with a frame if it is about the screen.
+    def begin(self, question: str, asker: str = "") -> PendingSearch:
+        """Start a search for a complete or interim question.
 
         It is on the bill of the `asker`. Every started search costs money: use `prefetch` for interim text, and
         continue with `finish`.
@@ -126,27 +125,26 @@ class KnowledgeRetrieval:
         if self._search is not None:
             self._search.cancel()
         query = _query(question)
-        jpeg = frame_jpeg if frame_jpeg is not None and len(frame_jpeg) <= MAX_IMAGE_BYTES else None
-        task = asyncio.create_task(self._run(query, jpeg, asker), name="knowledge")
+        task = asyncio.create_task(self._run(query, asker), name="knowledge")
         self._tasks.add(task)
         task.add_done_callback(self._forget)
         self._search = PendingSearch(task, query, self.counts, self._clock)
         return self._search
 
-    def prefetch(self, question: str, frame_jpeg: bytes | None = None, asker: str = "") -> None:
+    def prefetch(self, question: str, asker: str = "") -> None:
         """Start a search for interim text unless a search for the same query is running."""
         search = self._search
         if search is None or not search.is_usable or not says_the_same(search.query, _query(question)):
-            self.begin(question, frame_jpeg, asker)
+            self.begin(question, asker)
 
-    def finish(self, question: str, frame_jpeg: bytes | None = None, asker: str = "") -> PendingSearch:
+    def finish(self, question: str, asker: str = "") -> PendingSearch:
         """Return the search of a complete question: the prefetched one if its query is the same, or a new one."""
         search = self._search
         whole = _query(question)
         if search is not None and search.is_usable and says_the_same(search.query, whole):
             search.final()
             return search
-        return self.begin(question, frame_jpeg, asker)
+        return self.begin(question, asker)
 
     async def aclose(self) -> None:
         """Cancel the running searches and wait until they have ended."""
@@ -155,10 +153,10 @@ class KnowledgeRetrieval:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=LONGEST_S)
 
-    async def _run(self, query: str, jpeg: bytes | None, asker: str) -> tuple[Passage, ...]:
+    async def _run(self, query: str, asker: str) -> tuple[Passage, ...]:
         if not query:
             return ()
-        return await self._router.search(query, jpeg, TOP_K, LONGEST_S, asker)
+        return await self._router.search(query, TOP_K, LONGEST_S, asker)
 
     def _forget(self, task: asyncio.Task[tuple[Passage, ...]]) -> None:
         self._tasks.discard(task)

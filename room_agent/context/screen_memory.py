@@ -116,10 +116,6 @@ class ScreenMemory:
             self._labels[track] = f'{named} of "{clean_name(shared_by)}"' if shared_by else named
         return self._labels[track]
 
-    def shown_now(self) -> list[str]:
-        """Return the descriptions of the pictures shown now."""
-        return [" ".join(entry.texts) for entry in self._entries if entry.until_s is None]
-
     def recall(self, now_s: float, budget_tokens: int, question: str = "") -> str:
         """Return a line for each entry within the budget, in the order of `recall_forms`.
 

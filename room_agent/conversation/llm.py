@@ -19,6 +19,8 @@ from room_agent.core.router_client import RouterClient
 from room_agent.core.router_errors import RouterError
 from room_agent.core.router_transport import KEPT_S, tls
 from routing.errors import RayroomError
+from routing.models import Tier
+from routing.telemetry.current_request import request_headers
 from routing.telemetry.tracing import trace_headers
 
 AUTO = "auto"
@@ -56,13 +58,15 @@ class RouterLlm:
             timeout=FIRST_TOKEN_TIMEOUT_S,
             http_client=openai.DefaultAsyncHttpxClient(verify=tls(), limits=httpx2.Limits(keepalive_expiry=KEPT_S)),
         )
-        self._llm = livekit_openai.LLM(
-            model=tier, client=self._client, max_retries=0, max_completion_tokens=MAX_OUTPUT_TOKENS
+        self._llm, self._simple_llm = (
+            livekit_openai.LLM(model=model, client=self._client, max_retries=0, max_completion_tokens=MAX_OUTPUT_TOKENS)
+            for model in (tier, Tier.SIMPLE.value)
         )
 
     async def aclose(self) -> None:
         async with asyncio.timeout(NEXT_TOKEN_TIMEOUT_S):
             await self._llm.aclose()
+            await self._simple_llm.aclose()
             await self._client.close()
 
     async def answer(
@@ -70,20 +74,22 @@ class RouterLlm:
         messages: Sequence[dict[str, Any]],
         failed_before: bool = False,
         participant: str = "",
+        simple: bool = False,
         tools: Sequence[ListedRoomTool] = (),
         may_call: bool = True,
     ) -> AsyncIterator[str | RequestedCall]:
         """Yield the answer in pieces as they arrive, with at most one retry before the first. Raises NoAnswer.
 
-        Closing the iterator cancels the request. `failed_before` makes the router prefer a stronger model, and the bill
-        names the participant. The model may request calls of the tools, unless `may_call` is False: vendors demand the
-        tools of earlier calls all the same.
+        Closing the iterator cancels the request. `failed_before` makes the router prefer a stronger model, `simple` has
+        a cheap one answer in any case, and the bill names the participant. The model may request calls of the tools,
+        unless `may_call` is False: vendors demand the tools of earlier calls all the same.
         """
         context = to_chat_context(messages)
         for is_retry in (False, True):
             begun = False
             try:
-                async for piece in self._stream(context, failed_before, participant, tools, may_call):
+                pieces = self._stream(context, failed_before and not simple, participant, simple, tools, may_call)
+                async for piece in pieces:
                     begun = True
                     yield piece
                 return
@@ -99,6 +105,7 @@ class RouterLlm:
         context: llm.ChatContext,
         failed_before: bool,
         participant: str,
+        simple: bool,
         tools: Sequence[ListedRoomTool],
         may_call: bool,
     ) -> AsyncIterator[str | RequestedCall]:
@@ -107,12 +114,13 @@ class RouterLlm:
         extra: dict[str, Any] = {"metadata": {"last_answer": "failed"}} if failed_before else {}
         if participant:
             extra["user"] = participant
-        if headers := trace_headers():
-            extra["extra_headers"] = dict(headers)
+        if headers := {**trace_headers(), **request_headers()}:
+            extra["extra_headers"] = headers
         if tools and not may_call:
             extra["tool_choice"] = "none"
         offered = [to_function_tool(tool.schema_for_model()) for tool in tools]
-        chat = self._llm.chat(chat_ctx=context, conn_options=options, extra_kwargs=extra, tools=list(offered))
+        model = self._simple_llm if simple else self._llm
+        chat = model.chat(chat_ctx=context, conn_options=options, extra_kwargs=extra, tools=list(offered))
         async with chat as stream:
             while characters < MAX_CHARS:
                 try:

@@ -12,7 +12,6 @@ from typing import Any
 
 import structlog
 
-from room_agent.context.prompt import Turn
 from room_agent.conversation.llm import NoAnswer, RouterLlm
 from room_agent.conversation.question_queue import Question
 from room_agent.conversation.tool_calls import MAX_CALLS_A_TURN, AllowedCall, RequestedCall, plan_calls
@@ -95,14 +94,20 @@ class ToolTurns:
             "tools_agreed": self.confirmation.agreed,
         }
 
-    async def answer(self, turn: Turn, question: Question, failed_before: bool) -> AsyncIterator[str]:
-        """Yield the answer's words; calls are made between them. Raises NoAnswer."""
+    async def answer(
+        self, messages: list[dict[str, Any]], key: str, question: Question, failed_before: bool
+    ) -> AsyncIterator[str]:
+        """Yield the words of the answer to a turn; calls are made between them. Raises NoAnswer.
+
+        `key` is that of the turn's quotations. A turn that a cheap model answers in any case has no tools.
+        """
         if self._listed_at_s is None or self._clock() - self._listed_at_s > LIST_AGAIN_S:
             self._list_again()
-        messages, tools, calls_left = turn.messages(), self.tools, MAX_CALLS_A_TURN
+        messages, calls_left = list(messages), MAX_CALLS_A_TURN
+        tools = () if question.simple else self.tools
         if question.confirmed is not None:
             calls_left -= 1
-            async with aclosing(self._agreed(question.confirmed, turn.key, messages)) as pauses:  # type: ignore[type-var]
+            async with aclosing(self._agreed(question.confirmed, key, messages)) as pauses:  # type: ignore[type-var]
                 async for words in pauses:
                     yield words
         for _ in range(MAX_ROUNDS):
@@ -126,7 +131,7 @@ class ToolTurns:
                 return
             calls_left -= len(plan.now)
             results = dict(plan.refused)
-            pauses = self._run(plan.now, question.identity, turn.key, results)
+            pauses = self._run(plan.now, question.identity, key, results)
             async with aclosing(pauses):  # type: ignore[type-var]
                 async for words in pauses:
                     yield words
@@ -143,7 +148,8 @@ class ToolTurns:
         """Yield one reply of the model. Where no model takes the tools, the answer goes on without them."""
         begun = False
         try:
-            replies = self.llm.answer(messages, failed_before, question.identity, tools, may_call=calls_left > 0)
+            offered: dict[str, Any] = {"tools": tools, "may_call": calls_left > 0} if tools else {}
+            replies = self.llm.answer(messages, failed_before, question.identity, simple=question.simple, **offered)
             async with aclosing(replies):  # type: ignore[type-var]
                 async for piece in replies:
                     begun = True
@@ -155,7 +161,7 @@ class ToolTurns:
         log.warning("tools refused by the models", tools=len(tools))
         self._set(())
         plain = [message for message in messages if message["role"] != "tool" and not message.get("tool_calls")]
-        replies = self.llm.answer(plain, failed_before, question.identity)
+        replies = self.llm.answer(plain, failed_before, question.identity, simple=question.simple)
         async with aclosing(replies):  # type: ignore[type-var]
             async for piece in replies:
                 yield piece

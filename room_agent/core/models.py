@@ -51,6 +51,8 @@ class KeptFrame:
     why: str
     captured_at_s: float
     """Wall-clock time."""
+    size_px: tuple[int, int] | None = None
+    """Width and height of `jpeg`."""
     known: Description | None = None
     overview: bytes | None = field(default=None, repr=False)
     parts: tuple[FramePart, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import quote
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, FiniteFloat, ValidationError
@@ -15,10 +15,13 @@ from room_agent.core.router_transport import RouterResponse, RouterTransport
 from routing.capabilities import ImageTokens
 from routing.models import Passage, TenantAgent
 from routing.rooms import read_tenant_agent
+from routing.telemetry.current_request import request_headers
 from routing.telemetry.tracing import trace_headers
 from routing.validation import first_error
 
 OPEN_TIMEOUT_S = 10.0
+RECORD_TIMEOUT_S = 25.0
+"""The router adds up the meeting's costs and calls the backend: both within their own timeouts."""
 FRAME_TIMEOUT_S = 60.0
 """Longer than the router takes at most, or an answer would be billed that nobody reads: cluster/config/timeouts.py."""
 MAX_PASSAGE_CHARS = 8_000
@@ -113,6 +116,13 @@ class SearchPassages(RouterReply):
     passages: tuple[FoundPassage, ...]
 
 
+class ReportedRecord(RouterReply):
+    """The backend's answer to a part of a meeting's record; see routing/records."""
+
+    outcome: Literal["stored", "duplicate", "deleted", "too_large", "refused"]
+    reason: str = ""
+
+
 R = TypeVar("R", bound=RouterReply)
 
 
@@ -176,12 +186,9 @@ class RouterClient:
             headers = {**headers, "x-frame-participant": quote(sharer, safe="")}
         return parse(Description, json_object((await self._post_frame(jpeg, headers, body)).body))
 
-    async def search(
-        self, query: str, jpeg: bytes | None, top_k: int, timeout_s: float, asker: str = ""
-    ) -> tuple[Passage, ...]:
-        """Return at most `top_k` passages of the tenant's knowledge base for a question and, if given, a frame."""
-        image = None if jpeg is None else data_url(jpeg)
-        body = {"query": query, "image": image, "top_k": top_k}
+    async def search(self, query: str, top_k: int, timeout_s: float, asker: str = "") -> tuple[Passage, ...]:
+        """Return at most `top_k` passages of the tenant's knowledge base for a question."""
+        body: dict[str, Any] = {"query": query, "top_k": top_k}
         if asker and self._takes_participants:
             body["user"] = asker
         reply = await self._post("/v1/knowledge/search", self._token, body, timeout_s)
@@ -194,6 +201,12 @@ class RouterClient:
         sent = b"" if body is None else as_json(body)
         path = f"{self._room_path}{path}"
         return json_object((await send(self._transport, method, path, self._token, timeout_s, JSON, sent)).body)
+
+    async def report_record(self, part: bytes) -> ReportedRecord:
+        """Send the JSON of a part of the meeting's record."""
+        path = f"{self._room_path}/record"
+        response = await send(self._transport, "POST", path, self._token, RECORD_TIMEOUT_S, JSON, part)
+        return parse(ReportedRecord, json_object(response.body))
 
     async def _post_frame(
         self, jpeg: bytes, headers: Mapping[str, str], body: Mapping[str, Any] | None = None
@@ -230,7 +243,7 @@ async def send(
     body: bytes = b"",
 ) -> RouterResponse:
     """Send a request with a key or a token; return the response of a success. Raises RouterError."""
-    headers = {**(headers or {}), **trace_headers(), "authorization": f"Bearer {credential}"}
+    headers = {**(headers or {}), **trace_headers(), **request_headers(), "authorization": f"Bearer {credential}"}
     response = await transport.request(method, path, headers, body, timeout_s)
     if 200 <= response.status < 300:
         return response

@@ -1,1 +1,1 @@
-"""Decide the addressee of an utterance, and whether a question is about the screen."""
+"""Decide the addressee of an utterance."""

@@ -206,12 +206,13 @@ def pack_frame(
         headers["x-frame-moving"] = ";".join(
             ",".join(str(round(1_000 * edge)) for edge in box) for box in decision.moving
         )
-    jpeg = encode(planes, long_side_px=long_side_px).jpeg
+    encoded = encode(planes, long_side_px=long_side_px)
     return KeptFrame(
-        jpeg=jpeg,
+        jpeg=encoded.jpeg,
         headers=headers,
         why=decision.why,
         captured_at_s=captured_at_s,
+        size_px=(encoded.width_px, encoded.height_px),
         key=decision.key,
         same_as=decision.same_as,
     )

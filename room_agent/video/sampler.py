@@ -118,13 +118,13 @@ class TrackSampler:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await stream.aclose()
 
-    async def current_frame(self) -> KeptFrame | None:
-        """Return the picture as it is now, readable as a whole: for a question about the screen."""
+    async def current_frame(self, longest_px: int) -> KeptFrame | None:
+        """Return the picture as it is now for a turn, readable as a whole if a long side of `longest_px` allows."""
         event = None if self._stream is None else self._stream.newest
         if event is None:
             return None
         try:
-            return await asyncio.to_thread(self._packed_now, event)
+            return await asyncio.to_thread(self._packed_now, event, longest_px)
         except UnreadableFrame:
             return self._kept
 
@@ -207,7 +207,7 @@ class TrackSampler:
         track, long_side_px = self._pipeline.track, long_side_px or self._pipeline.views.long_side_px
         return pack_frame(planes, decision, track.sid, track.source, long_side_px, self._wall_clock())
 
-    def _packed_now(self, event: DecodedFrame) -> KeptFrame:
+    def _packed_now(self, event: DecodedFrame, longest_px: int) -> KeptFrame:
         planes, judgement = upright(event), Judgement(verdict=Verdict.SAME, why="asked for")
-        long_side_px = self._pipeline.views.question_long_side_px(planes)
+        long_side_px = self._pipeline.views.turn_long_side_px(planes, longest_px)
         return self._whole(planes, GateDecision(keep=True, judgement=judgement), long_side_px)

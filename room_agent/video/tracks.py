@@ -122,10 +122,10 @@ class VideoTracks:
         self._counters.tracks_watched = len(self._sampled)
         self._counters.tracks_encrypted = len(self._encrypted)
 
-    async def current_frame(self, track_sid: str) -> KeptFrame | None:
-        """Return the picture that a sampled track shows now, or None."""
+    async def current_frame(self, track_sid: str, longest_px: int) -> KeptFrame | None:
+        """Return the picture that a sampled track shows now, its long side at most `longest_px`, or None."""
         sampled = self._sampled.get(track_sid)
-        return None if sampled is None else await sampled.sampler.current_frame()
+        return None if sampled is None else await sampled.sampler.current_frame(longest_px)
 
     async def aclose(self) -> None:
         """Stop at once."""

@@ -23,8 +23,6 @@ from routing.capabilities import PatchTokens
 DEFAULT_RULE = PatchTokens(rule="patches", patch_px=32)
 """The rule of a router that names none: tokens in proportion to the area."""
 PART_QUALITY = 85
-QUESTION_LONG_SIDE_PX = 1_536
-"""The largest picture of a question, whose tokens the prompt allows for; OCR reads text of 12 px on 1080p in it."""
 MOST_REGIONS = 40
 """More changed regions are taken as one."""
 
@@ -44,13 +42,13 @@ class ViewEncoder:
         self._budget.spend(views.tokens, customary)
         return views
 
-    def question_long_side_px(self, planes: Planes) -> int:
-        """Return the long side of the whole screen for a question: the usual one, or larger where its text is small."""
+    def turn_long_side_px(self, planes: Planes, longest_px: int) -> int:
+        """Return the long side of the whole picture for a turn: the usual one, or larger where its text is small."""
         text_px = text_size_px(planes.y)
         if text_px is None:
-            return self.long_side_px
+            return min(self.long_side_px, longest_px)
         readable_px = round(max(planes.width_px, planes.height_px) * READABLE_PX / text_px)
-        return max(self.long_side_px, min(readable_px, QUESTION_LONG_SIDE_PX))
+        return min(max(self.long_side_px, readable_px), longest_px)
 
 
 def with_parts(frame: KeptFrame, planes: Planes, views: FrameViews) -> KeptFrame:

@@ -7,6 +7,7 @@ Between it and the participants run livekit-server, the worker's agent, Ray Serv
 from __future__ import annotations
 
 import contextlib
+import secrets
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from tests.support.trpc_backend import set_faults
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 ASKS_SLIDE = "What number is on the slide?"
+ASKS_SLIDE_IN_GERMAN = "Welche Zahl steht auf der Folie?"
 ASKS_PREVIOUS_SLIDE = "What number was on the slide before this one?"
 ASKS_BUDGET = "What is the budget of project falcon?"
 ASKS_BUDGET_BY_NAME = f"Rayroom, {ASKS_BUDGET.lower()}"
@@ -34,6 +36,7 @@ TALK = "I think that is wrong."
 STOP = "Stop please, that is enough."
 PHRASES = (
     ASKS_SLIDE,
+    ASKS_SLIDE_IN_GERMAN,
     ASKS_PREVIOUS_SLIDE,
     ASKS_BUDGET,
     ASKS_BUDGET_BY_NAME,
@@ -68,15 +71,19 @@ def is_described(participant: MeetingParticipant, number: int) -> bool:
     return any(str(number) in text.text for text in participant.texts_on("rayroom.descriptions"))
 
 
-async def wait_for_answer(participant: MeetingParticipant, count: int = 1) -> str:
+async def wait_for_answer(participant: MeetingParticipant, count: int = 1, language: str = "en") -> str:
     """Wait for the agent's written answer and the end of its speech; return the digits recognised in it."""
     await eventually(lambda: len(answers(participant)) >= count and participant.agent_audio().loud_ms > 0, WAIT_S)
     await eventually(lambda: participant.agent_audio().quiet_ms() > 1_000, WAIT_S)
-    return await participant.recognized_digits()
+    return await participant.recognized_digits(language)
 
 
 async def ask_for_number(
-    number: int, question: str, asker: MeetingParticipant, listener: MeetingParticipant | None = None
+    number: int,
+    question: str,
+    asker: MeetingParticipant,
+    listener: MeetingParticipant | None = None,
+    language: str = "en",
 ) -> bool:
     """Return whether an answer holds the number. Ask again if not: on a busy machine words may be lost."""
     listener = listener or asker
@@ -84,7 +91,7 @@ async def ask_for_number(
         before = len(answers(listener))
         await asker.say(question)
         with contextlib.suppress(TimeoutError):
-            if str(number) in await wait_for_answer(listener, before + 1):
+            if str(number) in await wait_for_answer(listener, before + 1, language):
                 return True
     return False
 
@@ -108,14 +115,18 @@ def answers(participant: MeetingParticipant) -> list[str]:
     return [answer.text for answer in participant.answers()]
 
 
-async def test_a_number_on_a_slide_is_asked_for_and_answered_in_speech(scene: Scene) -> None:
-    number, room = random_number(), "tenant_acme_pixels"
+async def test_a_number_on_a_slide_is_asked_for_and_heard_in_english_and_in_german(scene: Scene) -> None:
+    # Without 0 and 7, which the recogniser of German digits takes for a 5 now and then.
+    number, room = int("".join(secrets.choice("1234689") for _ in range(5))), "tenant_acme_pixels"
     async with open_meeting(scene.stack, room) as meeting, joined(scene.stack.livekit, room, "ann") as ann:
         await ann.share_screen(number)
         await meeting.wait_for_microphones()
         await eventually(lambda: is_described(ann, number), WAIT_S)
         assert await ask_for_number(number, ASKS_SLIDE, ann)
         assert set(answers(ann)) == {f"The number on the slide is {number}."}
+        in_english = len(answers(ann))
+        assert await ask_for_number(number, ASKS_SLIDE_IN_GERMAN, ann, language="de")
+        assert set(answers(ann)[in_english:]) == {f"Die Zahl auf der Folie ist {number}."}
 
 
 async def test_the_number_of_the_previous_slide_is_answered_in_speech(scene: Scene) -> None:

@@ -6,7 +6,7 @@ import base64
 import secrets
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -32,6 +32,7 @@ from cluster.lab.emulator.speech.recognizer import (
     RecognizedSpeech,
     StreamRecognizer,
 )
+from room_agent.context.pictures import TrackPicture
 from room_agent.context.prompt import AgentManner, PromptQuestion, compose
 from room_agent.context.screen_memory import ScreenMemory
 from room_agent.frames.encoder import encode
@@ -49,6 +50,7 @@ QUESTIONS = (
     "Thank you very much.",
     "Stop.",
 )
+GERMAN_QUESTION = "Welche Zahl steht auf der Folie?"
 SPEAKERS = ("en-us", "en-us+f2", "en-us+m3", "en-us+m5", "en-gb-x-rp")
 KEY = "5d0c3a91e27b"
 
@@ -141,6 +143,15 @@ def test_spoken_digits_are_recognized() -> None:
     assert listener.recognize(bytes(2 * RATE_HZ), RATE_HZ) == ""
 
 
+def test_german_is_spoken_with_german_sounds_and_digits_and_recognized() -> None:
+    voice, listener = SpeechEngine(), DigitRecognizer("de")
+    assert listener.recognize(voice.speak("Die Zahl auf der Folie ist 43891.", RATE_HZ), RATE_HZ).endswith("43891")
+    assert (
+        PhraseRecognizer([*QUESTIONS, GERMAN_QUESTION]).recognize(voice.speak(GERMAN_QUESTION, RATE_HZ), RATE_HZ)
+        == GERMAN_QUESTION
+    )
+
+
 def test_an_unknown_voice_is_a_configuration_error_that_names_the_parameter() -> None:
     with pytest.raises(ConfigurationError) as failed:
         SpeechEngine("nobody")
@@ -210,18 +221,31 @@ def test_sound_without_a_pause_is_transcribed_in_pieces_of_twenty_seconds_to_bou
     assert lengths_s == [20, 20, 5] and finals(events) == []
 
 
-def agent_turn(text: str, *, jpeg: bytes | None = None, passages: tuple[Passage, ...] = ()) -> list[RequestMessage]:
-    """Return a turn as the room agent composes it, of a room that saw two slides."""
+def agent_turn(
+    text: str, jpegs: Mapping[str, bytes] | None = None, *, passages: tuple[Passage, ...] = ()
+) -> list[RequestMessage]:
+    """Return a turn as the room agent composes it, of a room that saw two slides; `jpegs` are the shares now."""
     memory = ScreenMemory()
     memory.add("TR_1", "The screen shows 111, Plans.", 0.0, shared_by="Ann")
     memory.add("TR_1", "The screen shows 222, Review.", 60.0, shared_by="Ann")
-    question = PromptQuestion(text=text, asker="Bob", now_s=70.0, memory=memory, passages=passages, frame_jpeg=jpeg)
+    pictures = [
+        TrackPicture(
+            track=name,
+            label=memory.label(name, "screen_share", name),
+            source="screen_share",
+            identity=name,
+            jpeg=jpeg,
+            size_px=(1_024, 576),
+            changed_at_s=60.0,
+        )
+        for name, jpeg in (jpegs or {}).items()
+    ]
+    question = PromptQuestion(text=text, asker="Bob", now_s=70.0, memory=memory, passages=passages, pictures=pictures)
     turn = compose(question, KEY, 6_000, AgentManner(name="Rayroom", spoken=True))
-    images = (turn.image_jpeg,) if turn.image_jpeg else ()
     texts = ("system", turn.instructions), ("system", turn.key_note), ("user", turn.context)
     return [
         *(RequestMessage(role, (words,)) for role, words in texts),
-        RequestMessage("user", (*images, turn.question)),
+        RequestMessage("user", (*turn.jpegs, turn.question)),
     ]
 
 
@@ -231,9 +255,17 @@ def passage(text: str) -> Passage:
 
 def test_the_answerer_reads_the_picture_the_current_slide_or_the_one_before_it() -> None:
     answerer, drawn = RuleAnswerer(ocr().describe), number()
-    assert answerer.answer(agent_turn(QUESTIONS[0], jpeg=slide(drawn))) == f"The number on the slide is {drawn}."
+    assert answerer.answer(agent_turn(QUESTIONS[0], {"Ann": slide(drawn)})) == f"The number on the slide is {drawn}."
     assert answerer.answer(agent_turn(QUESTIONS[0])) == "The number on the slide is 222."
-    assert answerer.answer(agent_turn(QUESTIONS[1], jpeg=slide(drawn))) == "The slide before this one showed 111."
+    assert answerer.answer(agent_turn(QUESTIONS[1], {"Ann": slide(drawn)})) == "The slide before this one showed 111."
+
+
+def test_the_answerer_reads_the_share_of_the_named_person_and_answers_german_in_german() -> None:
+    answerer, drawn = RuleAnswerer(ocr().describe), number()
+    shares = {"Cat": slide("Agenda"), "Ann": slide(drawn)}
+    assert answerer.answer(agent_turn("What number is on the slide of Ann?", shares)).endswith(f" {drawn}.")
+    assert answerer.answer(agent_turn(GERMAN_QUESTION, shares)) == "Ich sehe keine Zahl auf der Folie."
+    assert answerer.answer(agent_turn(GERMAN_QUESTION, {"Ann": slide(drawn)})) == f"Die Zahl auf der Folie ist {drawn}."
 
 
 def test_the_answerer_finds_the_question_in_a_message_that_holds_several() -> None:
@@ -275,7 +307,7 @@ async def test_loaded_engines_recognize_answer_and_speak_together() -> None:
     engines, drawn = load_engines(QUESTIONS), number()
     assert engines.transcriber is not None and engines.speaker is not None
     question = engines.transcriber(SpeechEngine("en-us").speak(QUESTIONS[0], RATE_HZ), RATE_HZ)
-    words = await engines.answer(agent_turn(question, jpeg=slide(drawn)))
+    words = await engines.answer(agent_turn(question, {"Ann": slide(drawn)}))
     assert words is not None and words[-1] == f"{drawn}."
     assert len(engines.speaker(" ".join(words), RATE_HZ)) > 2 * RATE_HZ
 

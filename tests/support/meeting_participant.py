@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -76,11 +77,11 @@ class MeetingParticipant(Participant):
         await self._microphone.say(await asyncio.to_thread(self.voice.speak, text, MICROPHONE_RATE_HZ))
         return asyncio.get_running_loop().time()
 
-    async def recognized_digits(self) -> str:
-        """Return the digits recognised in the agent's speech."""
+    async def recognized_digits(self, language: str = "en") -> str:
+        """Return the digits of a language that are recognised in the agent's speech."""
         # A copy: the agent may go on speaking during the recognition.
         return await asyncio.to_thread(
-            _loaded_digit_recognizer().recognize, bytes(self.agent_audio().pcm), RECEIVED_RATE_HZ
+            _digit_recognizer(language).recognize, bytes(self.agent_audio().pcm), RECEIVED_RATE_HZ
         )
 
 
@@ -122,11 +123,7 @@ def slide(number: int | None, style: int) -> bytes:
     return np.asarray(image).tobytes()
 
 
-_RECOGNIZERS: list[DigitRecognizer] = []
-
-
-def _loaded_digit_recognizer() -> DigitRecognizer:
-    """Return the one recogniser of this process, because loading its model takes a second."""
-    if not _RECOGNIZERS:
-        _RECOGNIZERS.append(DigitRecognizer())
-    return _RECOGNIZERS[0]
+@cache
+def _digit_recognizer(language: str) -> DigitRecognizer:
+    """Return a language's one recogniser of this process, because loading its model takes a second."""
+    return DigitRecognizer(language)

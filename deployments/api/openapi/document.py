@@ -25,10 +25,12 @@ from deployments.api.openapi.responses import (
 from deployments.api.openapi.responses_object import ResponseEvent, ResponseObject
 from deployments.api.openapi.room_responses import (
     BillPageBody,
+    DeletedRecords,
     FoundPassages,
     FrameDescription,
     HealthStatus,
     HeartbeatAnswer,
+    ReportedPart,
     RoomGrant,
     TenantReport,
     UsageTotals,
@@ -37,6 +39,7 @@ from deployments.api.openapi.tool_responses import RoomTools, ToolCallAnswer
 from deployments.api.responses.schemas import ResponsesRequest
 from deployments.api.room_schemas import Heartbeat, OpenRoom
 from deployments.api.tool_schemas import ToolCallRequest
+from routing.records.models import RecordPart
 
 _REF = "#/components/schemas/{model}"
 ROOM, AGENT, ADMIN = "roomToken", "agentKey", "adminKey"
@@ -82,6 +85,7 @@ _KINDS: tuple[type[BaseModel], ...] = (
     ChatCompletion,
     ChatCompletionChunk,
     ChatRequest,
+    DeletedRecords,
     EmbeddingRequest,
     EmbeddingResponse,
     ErrorEnvelope,
@@ -94,6 +98,8 @@ _KINDS: tuple[type[BaseModel], ...] = (
     KnowledgeSearch,
     ListedModel,
     ModelList,
+    RecordPart,
+    ReportedPart,
     RoomGrant,
     OpenRoom,
     ResponseEvent,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import tomllib
 import unicodedata
 from collections.abc import AsyncIterator
@@ -54,16 +53,13 @@ async def knowledge(client: RouterClient) -> AsyncIterator[KnowledgeRetrieval]:
     await knowledge.aclose()
 
 
-async def test_a_question_and_its_frame_are_searched_with_the_rooms_token(
-    router: ScriptedRouter, client: RouterClient
-) -> None:
-    passages = await client.search("how much leave", b"\xff\xd8jpeg", 5, 1.0)
+async def test_a_question_is_searched_with_the_rooms_token(router: ScriptedRouter, client: RouterClient) -> None:
+    passages = await client.search("how much leave", 5, 1.0)
     assert [(passage.passage_id, passage.source) for passage in passages] == [
         ("p1", "handbook.pdf#1"),
         ("p2", "handbook.pdf#2"),
     ]
     (request,) = router.search_requests
-    assert base64.b64decode(request.pop("image").removeprefix("data:image/jpeg;base64,")) == b"\xff\xd8jpeg"
     assert request == {"query": "how much leave", "top_k": 5}
     assert router.search_tokens == ["Bearer token-1"]
 
@@ -72,7 +68,7 @@ async def test_passages_beyond_the_requested_number_and_length_are_cut(
     router: ScriptedRouter, client: RouterClient
 ) -> None:
     router.passages = [passage(number, text="x" * 50_000, new_field=1) for number in range(30)]
-    passages = await client.search("how much leave", None, 5, 1.0)
+    passages = await client.search("how much leave", 5, 1.0)
     assert [len(passage.text) for passage in passages] == [MAX_PASSAGE_CHARS] * 5
 
 
@@ -82,7 +78,7 @@ async def test_passages_beyond_the_requested_number_and_length_are_cut(
 async def test_an_invalid_response_is_refused(router: ScriptedRouter, client: RouterClient, fields: Any) -> None:
     router.passages = [passage(1, **fields)]
     with pytest.raises(RouterRefused):
-        await client.search("how much leave", None, 5, 1.0)
+        await client.search("how much leave", 5, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -94,13 +90,13 @@ async def test_a_refused_search_maps_to_an_error_by_its_status(
 ) -> None:
     router.search_statuses.append(status)
     with pytest.raises(error):
-        await client.search("how much leave", None, 5, 1.0)
+        await client.search("how much leave", 5, 1.0)
 
 
 async def test_a_search_keeps_its_deadline(router: ScriptedRouter, client: RouterClient) -> None:
     router.search_delay_s = 5.0
     with pytest.raises(RouterAway):
-        await client.search("how much leave", None, 5, 0.05)
+        await client.search("how much leave", 5, 0.05)
 
 
 async def test_searches_with_and_without_passages_are_counted(
@@ -260,7 +256,7 @@ async def test_an_injection_stays_in_the_query_field_and_carries_no_key(
         await knowledge.begin(injection["text"]).passages(deadline_s=5.0)
     assert len(router.search_requests) == len(injections) >= 30
     for request in router.search_requests:
-        assert set(request) == {"query", "image", "top_k"} and request["image"] is None and request["top_k"] == 5
+        assert set(request) == {"query", "top_k"} and request["top_k"] == 5
         assert isinstance(request["query"], str) and len(request["query"].splitlines()) == 1
         assert AGENT_KEY not in str(request) and "token-1" not in str(request)
     assert set(router.search_tokens) == {"Bearer token-1"}

@@ -49,7 +49,7 @@ async def test_frames_and_searches_name_their_participant_where_the_router_takes
     router.takes_participants = takes_participants
     await client.open()
     await client.describe(b"jpeg", {"x-frame-track": "TR_1"}, None, "Zoë %20\r\nx: y")
-    await client.search("how much leave", None, 5, 1.0, "Zoë")
+    await client.search("how much leave", 5, 1.0, "Zoë")
     named = router.frames[0].get("x-frame-participant")
     assert named == ("Zo%C3%AB%20%2520%0D%0Ax%3A%20y" if takes_participants else None)
     assert router.search_requests[0].get("user") == ("Zoë" if takes_participants else None)

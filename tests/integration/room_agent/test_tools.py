@@ -74,7 +74,7 @@ async def said(turns: ToolTurns, question: Question) -> str:
     material = PromptQuestion(text=question.text, asker=question.name, now_s=1.0, memory=ScreenMemory())
     agent = AgentManner(name="Rayroom", spoken=False, has_tools=bool(turns.tools))
     turn = compose(material, "5d0c3a91e27b", 6_000, agent)
-    return "".join([words async for words in turns.answer(turn, question, False)])
+    return "".join([words async for words in turns.answer(turn.messages(), turn.key, question, False)])
 
 
 def question(text: str, **changes: Any) -> Question:

@@ -18,6 +18,7 @@ import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from room_agent.context.pictures import TrackPicture
 from room_agent.context.prompt import AgentManner, PromptQuestion, Remark, Turn, compose, instructions
 from room_agent.context.screen_memory import ScreenMemory
 from routing.models import Passage
@@ -68,7 +69,18 @@ INJECTIONS = _load()
 REPRESENTATIVES = list(
     {(injection.channel, injection.technique): injection for injection in reversed(INJECTIONS)}.values()
 )[::-1]
-CHANNELS = ("screen", "sharer", "name", "passage", "source", "chat", "transcript", "question")
+CHANNELS = (
+    "screen",
+    "other screen",
+    "sharer",
+    "other sharer",
+    "name",
+    "passage",
+    "source",
+    "chat",
+    "transcript",
+    "question",
+)
 
 
 def question_with(channel: str, text: str) -> PromptQuestion:
@@ -77,6 +89,8 @@ def question_with(channel: str, text: str) -> PromptQuestion:
     memory = ScreenMemory()
     memory.add("TR_1", texts["screen"], 10.0, shared_by=texts["sharer"])
     memory.add("TR_1", "Slide 5: what is shown now.", 20.0)
+    memory.add("TR_2", texts["other screen"], 21.0, shared_by=texts["other sharer"])
+    memory.add("TR_3", "Slide 1 of the third share.", 22.0, shared_by=texts["other sharer"])
     return PromptQuestion(
         text=texts["question"],
         asker=texts["name"],
@@ -87,7 +101,18 @@ def question_with(channel: str, text: str) -> PromptQuestion:
             Remark(speaker=texts["name"], text=texts["transcript"], at_s=5.0),
             Remark(speaker="Bob", text=texts["chat"], at_s=6.0),
         ),
-        frame_jpeg=b"\xff\xd8 a picture \xff\xd9",
+        pictures=[
+            TrackPicture(
+                track=track,
+                label=memory.label(track, "screen_share", ""),
+                source="screen_share",
+                identity=track,
+                jpeg=b"\xff\xd8 a picture \xff\xd9",
+                size_px=(1_152, 720),
+                changed_at_s=20.0,
+            )
+            for track in ("TR_1", "TR_2", "TR_3")
+        ],
     )
 
 
@@ -102,7 +127,14 @@ def plain_words(text: str) -> list[str]:
 
 def text_at(channel: str, parsed: list[Quotation], question: str) -> str:
     """Return the prompt's text from the channel of an injection."""
-    label = {"sharer": "screen", "name": "asker", "chat": "said", "transcript": "said"}
+    label = {
+        "other screen": "screen",
+        "sharer": "picture",
+        "other sharer": "picture",
+        "name": "asker",
+        "chat": "said",
+        "transcript": "said",
+    }
     texts = {quotation.label: quotation.text for quotation in parsed}
     return question if channel == "question" else texts[label.get(channel, channel)]
 
@@ -111,18 +143,17 @@ def assert_stays_data(injection: Injection, channel: str) -> None:
     """Fail unless an injection leaves the rules and the quotations as they are, and all its words arrive."""
     harmless, attacked = turn(channel, HARMLESS if channel != "question" else QUESTION), turn(channel, injection.text)
     parsed = quotations(attacked.context, KEY)
-    # The same quotations in the same order as without it. An injection in the question itself may change the order,
-    # because the question decides the order of the context.
+    # The same quotations in the same order as without it, and a line for each of the three pictures.
     labels = [quotation.label for quotation in parsed]
-    expected = [quotation.label for quotation in quotations(harmless.context, KEY)]
-    assert labels == expected if channel != "question" else sorted(labels) == sorted(expected)
+    assert labels == [quotation.label for quotation in quotations(harmless.context, KEY)]
+    assert [line[:11] for line in parsed[0].lines] == [f"{number}: screen {number}" for number in (1, 2, 3)]
     for untrusted in (*(quotation.text for quotation in parsed), attacked.question):
         assert KEY not in as_read_by_model(untrusted) and not any(token in untrusted for token in CONTROL_TOKENS)
         assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\U000e0000-\U000e0fff]", untrusted)
     assert attacked.instructions == instructions(AGENT) == harmless.instructions
     assert attacked.key_note == harmless.key_note
     assert "\n" not in attacked.question
-    if channel in ("screen", "passage", "chat", "transcript", "question"):
+    if channel in ("screen", "other screen", "passage", "chat", "transcript", "question"):
         words = text_at(channel, parsed, attacked.question).lower()
         assert [word for word in plain_words(injection.text) if word not in words] == []
 

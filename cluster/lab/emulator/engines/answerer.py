@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from cluster.lab.emulator.core.content import RequestMessage
+from cluster.lab.emulator.speech.languages import language_of
 
 LEAST_OVERLAP: Final = 0.6
 """How many of a question's words a sentence must hold to be its answer."""
@@ -23,8 +24,11 @@ _QUOTATION: Final = re.compile(r"^<<<data \w+ (?P<label>[a-z]+)\n(?P<body>.*?)^d
 _SHOWN: Final = re.compile(
     r"^[^:]*?, (?:\d+ pictures from )?picture \d+[^:]*?, (?P<when>shown now|from )[^:]*: (?P<text>.+)$"
 )
-_SCREEN_WORDS: Final = frozenset("slide screen page picture shown showing shows see".split())
+_PICTURE: Final = re.compile(r"^(?P<number>\d+): \w+ \d+(?: of \"(?P<name>.*)\")?$")
+_SCREEN_WORDS: Final = frozenset("slide screen page picture shown showing shows see folie bildschirm seite".split())
 _EARLIER_WORDS: Final = frozenset("before previous earlier last".split())
+_FOUND: Final = {"en": "The number on the slide is {}.", "de": "Die Zahl auf der Folie ist {}."}
+_NOT_FOUND: Final = {"en": "I see no number on the slide.", "de": "Ich sehe keine Zahl auf der Folie."}
 _STOP_WORDS: Final = frozenset(
     "a an and are at can did do does for from has have hey how i in is it many me much must number of on or our please "
     "rayroom say tell that the there this to us was we were what when where which who will with you your".split()
@@ -55,23 +59,34 @@ class RuleAnswerer:
         text = next((part for part in reversed(question.parts) if isinstance(part, str)), "")
         words = _words(text)
         if words & _SCREEN_WORDS:
-            return self._of_screen(words, question, quotations)
+            return self._of_screen(words, question.images, quotations)
         return _sentence(words, quotations) or f"I find nothing about {_subject(text)}."
 
-    def _of_screen(self, words: set[str], question: RequestMessage, quotations: Sequence[_Quotation]) -> str:
+    def _of_screen(self, words: set[str], images: Sequence[bytes], quotations: Sequence[_Quotation]) -> str:
+        """Return the number of a slide in English, or in German where the question is."""
         shown = [match for quotation in quotations for line in quotation.lines if (match := _SHOWN.match(line))]
         now = [match["text"] for match in shown if match["when"] == "shown now"]
         earlier = [match["text"] for match in shown if match["when"] != "shown now"]
         if words & _EARLIER_WORDS:
             number = _number(earlier[0] if earlier else "")
             return f"The slide before this one showed {number}." if number else "I saw no slide before this one."
-        number = _number(self._describe(question.images[-1]) if question.images else next(iter(now), ""))
-        return f"The number on the slide is {number}." if number else "I see no number on the slide."
+        number = _number(self._describe(_asked(words, images, quotations)) if images else next(iter(now), ""))
+        language = "de" if language_of(words) == "de" else "en"
+        return _FOUND[language].format(number) if number else _NOT_FOUND[language]
 
 
 def _quotations(turn: RequestMessage) -> Iterator[_Quotation]:
     for found in _QUOTATION.finditer(turn.text):
         yield _Quotation(found["label"], tuple(line.removeprefix("| ") for line in found["body"].splitlines()))
+
+
+def _asked(words: set[str], images: Sequence[bytes], quotations: Sequence[_Quotation]) -> bytes:
+    """Return the picture of the person whose name is in the question, or else the first."""
+    lines = (line for quotation in quotations if quotation.label == "picture" for line in quotation.lines)
+    for found in filter(None, map(_PICTURE.match, lines)):
+        if words & _words(found["name"] or "") and int(found["number"]) <= len(images):
+            return images[int(found["number"]) - 1]
+    return images[0]
 
 
 def _sentence(words: set[str], quotations: Sequence[_Quotation]) -> str:

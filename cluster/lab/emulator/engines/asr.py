@@ -17,13 +17,36 @@ RATE_HZ: Final = 16_000
 PADDING_S: Final = 0.25
 HISS_RMS: Final = 30
 """Noise added to digital silence, which the model was not trained on and recognizes as words."""
-DIGITS: Final = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "niner")
-"""As pilots say them: a nine is too easily taken for a five."""
+DIGITS: Final = {
+    "en": ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "niner"),
+    "de": ("null", "eins", "zwo", "drei", "vier", "fünf", "sechs", "sieben", "acht", "neun"),
+}
+"""As they are said on the phone or by pilots: a nine is too easily taken for a five, a "zwei" for a "drei"."""
 DIGIT_PAUSE_MS: Final = 120
 """Shorter than the tongue's pause between digits, longer than the stop before a `t`."""
 LONGEST_DIGIT_S: Final = 0.9
-PRONOUNCED: Final = {"rayroom": "R EY R UW M", "niner": "N AY N ER"}
-"""Pronunciations that the dictionary lacks."""
+PRONOUNCED: Final = {
+    "rayroom": "R EY R UW M",
+    "niner": "N AY N ER",
+    # German by the nearest English sounds.
+    "null": "N UW L",
+    "eins": "AY N S",
+    "zwo": "T S V OW",
+    "drei": "D R AY",
+    "vier": "F IH R",
+    "fuenf": "F UH N F",
+    "sechs": "Z EH K S",
+    "acht": "AA HH T",
+    "neun": "N OY N",
+    "welche": "V EH L HH AH",
+    "zahl": "T S AA L",
+    "steht": "SH T EY T",
+    "auf": "AW F",
+    "der": "D EH R",
+    "folie": "F OW L Y AH",
+}
+"""Pronunciations that the dictionary lacks, or has in English only."""
+_SPELLED: Final = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"})
 
 
 class PhraseRecognizer:
@@ -55,10 +78,11 @@ class PhraseRecognizer:
 
 
 class DigitRecognizer:
-    """Recognizes digits spoken one by one. Any other short word is recognized as some digit."""
+    """Recognizes digits spoken one by one in a language. Any other short word is recognized as some digit."""
 
-    def __init__(self) -> None:
-        self._recognizer = PhraseRecognizer(DIGITS)
+    def __init__(self, language: str = "en") -> None:
+        self._digits = DIGITS[language]
+        self._recognizer = PhraseRecognizer(self._digits)
 
     def recognize(self, pcm: bytes, rate_hz: int) -> str:
         """Return the digits in a sound, in order; a space stands for anything longer than a digit."""
@@ -69,24 +93,23 @@ class DigitRecognizer:
         if stretch.size > LONGEST_DIGIT_S * RATE_HZ:
             return " "
         word = self._recognizer.recognize_samples(stretch)
-        return str(DIGITS.index(word)) if word else " "
+        return str(self._digits.index(word)) if word else " "
 
 
 def bare(phrase: str) -> str:
     """Return a phrase's words as a dictionary has them."""
-    return " ".join(re.findall(r"[a-z']+", phrase.lower()))
+    return " ".join(re.findall(r"[a-z']+", phrase.lower().translate(_SPELLED)))
 
 
 def _decoder(phrases: Iterable[str], pronounced: Mapping[str, str]) -> Any:
     decoder = library("pocketsphinx").Decoder(samprate=RATE_HZ, lm=None, loglevel="FATAL")
     words = sorted({word for phrase in phrases for word in phrase.split()})
     for word in words:
-        if decoder.lookup_word(word) is None:
-            if word not in pronounced:
-                raise ConfigurationError(
-                    f"The recognizer's dictionary lacks `{word}`: pass its pronunciation.", "phrases"
-                )
-            decoder.add_word(word, pronounced[word], True)
+        known = decoder.lookup_word(word) is not None
+        if word in pronounced:
+            decoder.add_word(f"{word}(2)" if known else word, pronounced[word], True)
+        elif not known:
+            raise ConfigurationError(f"The recognizer's dictionary lacks `{word}`: pass its pronunciation.", "phrases")
     if not words:
         raise ConfigurationError("The recognizer needs at least one phrase with a word.", "phrases")
     decoder.add_jsgf_string("phrases", f"#JSGF V1.0; grammar phrases; public <phrase> = {' | '.join(phrases)};")

@@ -1,4 +1,7 @@
-"""Speaks English text by espeak-ng. Numbers of several digits are read out digit by digit, as one reads out a code."""
+"""Speaks English and German text by espeak-ng, each with its own sounds, as a voice of several languages does.
+
+Numbers of several digits are read out digit by digit, as one reads out a code.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from typing import Any, Final
 from cluster.lab.emulator.engines.asr import DIGITS
 from cluster.lab.emulator.engines.library import library
 from cluster.lab.emulator.engines.pcm import pcm_of, samples_of, stretches
+from cluster.lab.emulator.speech.languages import language_of
 from routing.errors import ConfigurationError, RayroomError
 
 VOICE: Final = "en-us+m5"
@@ -24,11 +28,12 @@ _RATE: Final = 1
 # espeak-ng keeps its data's path in 160 characters and checks nothing.
 _MAX_PATH_CHARS: Final = 140
 _NUMBER: Final = re.compile(r"(\d(?:[.,'\u2019 ]?\d)+)")
+_WORD: Final = re.compile(r"\w+")
 _SAMPLES: Final = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 
 
 class SpeechEngine:
-    """One voice at one speed."""
+    """One voice at one speed; German text has a German voice of the same variant."""
 
     def __init__(self, voice: str = VOICE, words_per_minute: int = WORDS_PER_MINUTE) -> None:
         self._voice, self._words_per_minute = voice, words_per_minute
@@ -42,21 +47,23 @@ class SpeechEngine:
 
     def _parts(self, text: str) -> Iterator[bytes]:
         pause = bytes(2 * self._espeak.rate_hz * DIGIT_PAUSE_MS // 1_000)
+        language = "de" if language_of(_WORD.findall(text)) == "de" else "en"
+        voice = self._voice if language == "en" else language + self._voice[len(self._voice.partition("+")[0]) :]
         for number, part in enumerate(_NUMBER.split(text)):
             if number % 2 == 0:
-                yield self._synthesize(part) if _is_audible(part) else b""
+                yield self._synthesize(part, voice) if _is_audible(part) else b""
                 continue
             for digit in filter(str.isdigit, part):
-                yield pause + self._digit(digit)
+                yield pause + self._word(DIGITS[language][int(digit)], voice)
             yield pause
 
-    def _digit(self, digit: str) -> bytes:
-        """Return a digit without the silence that follows a sentence."""
-        samples = samples_of(self._synthesize(DIGITS[int(digit)]), self._espeak.rate_hz, self._espeak.rate_hz)
+    def _word(self, word: str, voice: str) -> bytes:
+        """Return a word without the silence that follows a sentence."""
+        samples = samples_of(self._synthesize(word, voice), self._espeak.rate_hz, self._espeak.rate_hz)
         return b"".join(pcm_of(stretch) for stretch in stretches(samples, self._espeak.rate_hz, 10_000))
 
-    def _synthesize(self, text: str) -> bytes:
-        return self._espeak.synthesize(text, self._voice, self._words_per_minute)
+    def _synthesize(self, text: str, voice: str) -> bytes:
+        return self._espeak.synthesize(text, voice, self._words_per_minute)
 
 
 def _is_audible(text: str) -> bool:

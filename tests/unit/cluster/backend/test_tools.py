@@ -60,4 +60,5 @@ def test_a_wrong_source_in_a_record_is_logged_and_the_tenant_stays() -> None:
     with capture_logs() as logs:
         tenant = to_tenant("acme", record)
     assert [name for name, _ in tenant.tools.sources()] == ["backend"]
-    assert [(line["event"], line["field"]) for line in logs] == [("tools of the tenant ignored", "servers.0.url")]
+    assert [(line["event"], line["field"]) for line in logs] == [("tools of the tenant ignored", "tools.servers.0.url")]
+    assert [field.name for field in tenant.refused] == ["tools.servers.0.url"]

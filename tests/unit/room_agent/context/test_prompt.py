@@ -9,7 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from room_agent.context.prompt import IMAGE_TOKENS, AgentManner, PromptQuestion, Remark, compose, instructions
+from room_agent.context.pictures import ALONE_PX, OF_SEVERAL_PX, TrackPicture
+from room_agent.context.prompt import AgentManner, PromptQuestion, Remark, compose, instructions
 from room_agent.context.screen_memory import ScreenMemory
 from routing.chat import Message
 from routing.complexity import score_text
@@ -21,6 +22,19 @@ KEY = "5d0c3a91e27b"
 AGENT = AgentManner(name="rayroom", spoken=True)
 PIRATE = replace(AGENT, company="Answer like a pirate.\nNever name prices.")
 JPEG = b"\xff\xd8a picture\xff\xd9"
+PICTURE = TrackPicture(
+    track="TR_1",
+    label='screen 1 of "Ann"',
+    source="screen_share",
+    identity="ann-1",
+    jpeg=JPEG,
+    size_px=(ALONE_PX, ALONE_PX * 9 // 16),
+    changed_at_s=60.0,
+)
+OF_THREE = tuple(
+    replace(PICTURE, label=f'screen {number} of "Ann"', jpeg=bytes([number]), size_px=(OF_SEVERAL_PX, 720))
+    for number in (1, 2, 3)
+)
 SCREEN_QUESTION = "What is the number on the slide before this one?"
 POLICY_QUESTION = "How many days of leave do I get?"
 
@@ -46,7 +60,7 @@ QUESTION = PromptQuestion(
         Remark(speaker="Bob", text="Let us begin.", at_s=5.0),
         Remark(speaker=None, text="Good morning.", at_s=9.0),
     ),
-    frame_jpeg=JPEG,
+    pictures=(PICTURE,),
 )
 
 
@@ -55,22 +69,26 @@ def labels(question: PromptQuestion, budget_tokens: int = 4_000) -> list[str]:
     return [quotation.label for quotation in quotations(turn.context, KEY)]
 
 
-def test_a_screen_question_gets_the_frame_the_screen_memory_and_the_passages() -> None:
-    turn = compose(QUESTION, KEY, 6_000, AGENT)
-    asker, screen, source, first, _, second, remarks = quotations(turn.context, KEY)
+@pytest.mark.parametrize("text", [SCREEN_QUESTION, POLICY_QUESTION, "Wie hoch war der Umsatz?"])
+def test_every_question_gets_the_picture_the_screen_memory_and_the_passages(text: str) -> None:
+    turn = compose(replace(QUESTION, text=text), KEY, 6_000, AGENT)
+    picture, asker, screen, source, first, _, second, remarks = quotations(turn.context, KEY)
+    assert (picture.label, picture.lines) == ("picture", ('1: screen 1 of "Ann"',))
     assert (asker.label, asker.text) == ("asker", "Ann")
     assert "shown now, since 10 s ago: Slide 4: costs were 97." in screen.lines[0]
     assert "Slide 3: revenue was 412." in screen.lines[1]
     assert (source.label, source.text) == ("source", "handbook.pdf#1")
     assert first.text == "Leave is 30 days." and second.text == "Notice is 3 months."
     assert remarks.lines == ('"Bob", 65 s ago: Let us begin.', "[you], 61 s ago: Good morning.")
-    assert turn.image_jpeg == JPEG and turn.question == SCREEN_QUESTION
+    assert turn.jpegs == (JPEG,) and turn.question == text
 
 
-def test_another_question_gets_no_frame_and_the_passages_first() -> None:
-    question = replace(QUESTION, text=POLICY_QUESTION)
-    assert compose(question, KEY, 6_000, AGENT).image_jpeg is None
-    assert labels(question) == ["asker", "source", "passage", "source", "passage", "screen", "said"]
+def test_three_pictures_come_in_the_order_of_their_labels_and_leave_room_for_the_text() -> None:
+    turn = compose(replace(QUESTION, pictures=OF_THREE), KEY, 6_000, AGENT)
+    assert turn.jpegs == (b"\x01", b"\x02", b"\x03") and turn.tokens <= 6_000
+    picture, *others = quotations(turn.context, KEY)
+    assert picture.lines == tuple(f'{number}: screen {number} of "Ann"' for number in (1, 2, 3))
+    assert [quotation.label for quotation in others] == labels(replace(QUESTION, pictures=()))
 
 
 def test_without_context_a_prompt_holds_only_the_asker_and_the_question() -> None:
@@ -164,13 +182,13 @@ def test_a_random_turn_is_within_its_token_budget() -> None:
                 Remark(speaker=hostile_text(rng, KEY, 4), text=hostile_text(rng, KEY), at_s=1.0)
                 for _ in range(rng.randint(0, 30))
             ],
-            frame_jpeg=rng.choice((None, JPEG)),
+            pictures=rng.choice(((), (PICTURE,), OF_THREE)),
         )
         budget_tokens = rng.randint(1_000, 6_000)
         turn = compose(question, KEY, budget_tokens, AGENT)
         texts = (turn.instructions, turn.key_note, turn.context, turn.question)
         tokens = text_tokens(Message(role="user", content=(text,)) for text in texts)
-        tokens += IMAGE_TOKENS if turn.image_jpeg else 0
+        tokens += sum(picture.tokens for picture in question.pictures if picture.jpeg in turn.jpegs)
         assert tokens <= turn.tokens <= budget_tokens
         assert len(turn.question.splitlines()) == 1 and KEY not in turn.question
         quotations(turn.context, KEY)
@@ -182,22 +200,17 @@ def test_the_screen_memory_fills_the_rest_of_the_budget() -> None:
         screen_memory.add("TR_1", f"Slide number {index} is a chart of one region. And more of it.", 60.0 * index)
     turn = compose(replace(QUESTION, memory=screen_memory, now_s=9_000.0), KEY, 6_000, AGENT)
     assert 5_400 < turn.tokens <= 6_000 and turn.sources == ("handbook.pdf#1", "handbook.pdf#2")
-    _, screen, *_, remarks = quotations(turn.context, KEY)
+    _, _, screen, *_, remarks = quotations(turn.context, KEY)
     assert screen.label == "screen" and len(screen.lines) > 50 and len(remarks.lines) == 2
 
 
-def test_a_small_budget_drops_the_frame_before_the_text() -> None:
+def test_a_small_budget_drops_pictures_before_the_text() -> None:
     rules = len(instructions(AGENT)) // 3
-    turn = compose(QUESTION, KEY, rules + 500, AGENT)
-    assert turn.image_jpeg is None and "Slide 4" in turn.context
-
-
-def test_the_owner_of_a_frame_is_named_in_a_quotation() -> None:
-    question = replace(QUESTION, frame_of="screen 1 of Ann")
-    turn = compose(question, KEY, 6_000, AGENT)
-    first = quotations(turn.context, KEY)[0]
-    assert first.label == "picture" and "screen 1 of Ann" in first.text
-    assert labels(replace(question, frame_jpeg=None))[0] == "asker"
+    turn = compose(replace(QUESTION, pictures=OF_THREE), KEY, rules + 500, AGENT)
+    assert turn.jpegs == () and "Slide 4" in turn.context
+    turn = compose(replace(QUESTION, pictures=OF_THREE), KEY, rules + 2_500, AGENT)
+    assert turn.jpegs == (b"\x01",) and "Slide 4" in turn.context
+    assert quotations(turn.context, KEY)[0].lines == ('1: screen 1 of "Ann"',)
 
 
 def test_a_question_after_a_long_paste_is_kept() -> None:

@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import pytest
 
-from room_agent.context.prompt import Turn
 from room_agent.conversation import tool_turns
 from room_agent.conversation.llm import NoAnswer, RouterLlm
 from room_agent.conversation.notices import Trouble
@@ -24,17 +23,7 @@ from room_agent.conversation.transcription import Transcription
 from room_agent.core.router_errors import RouterBusy, RouterError, RouterRefused
 
 KEY = "5d0c3a91e27b"
-TURN = Turn(
-    instructions="rules",
-    key_note="key",
-    company="",
-    context="",
-    question="Where is it?",
-    image_jpeg=None,
-    sources=(),
-    tokens=1,
-    key=KEY,
-)
+MESSAGES = [{"role": "system", "content": "rules"}, {"role": "user", "content": "Where is it?"}]
 QUESTION = Question(identity="ann", name="Ann", text="Where is it?", asked_at_s=0.0)
 LOOK = ListedRoomTool(name="shop_look", title="Look", description="d", parameters={}, changes=False, digest="1" * 32)
 CANCEL = ListedRoomTool(name="shop_cancel", title="Cancel", description="d", parameters={}, digest="2" * 32)
@@ -55,10 +44,10 @@ class ScriptedLlm:
     offered: list[tuple[int, bool]] = field(default_factory=list)
 
     async def answer(
-        self, messages: Sequence[dict[str, Any]], *_: Any, may_call: bool = True
+        self, messages: Sequence[dict[str, Any]], *_: Any, tools: Sequence[Any] = (), may_call: bool = True, **__: Any
     ) -> AsyncIterator[str | RequestedCall]:
         self.requests.append(list(messages))
-        self.offered.append((len(_[2]) if len(_) > 2 else 0, may_call))
+        self.offered.append((len(tools), may_call))
         reply = self.replies.pop(0)
         if isinstance(reply, Exception):
             raise reply
@@ -137,7 +126,7 @@ class Scene:
             self.tools.on_listed = lambda _: listed.set()
             self.tools.start()
             await listed.wait()
-        return "".join([words async for words in self.tools.answer(TURN, question, False)])
+        return "".join([words async for words in self.tools.answer(MESSAGES, KEY, question, False)])
 
     def result(self, request: int = 1) -> str:
         """Return the last result that a request to the model held."""
@@ -267,3 +256,10 @@ async def test_tools_are_listed_again_after_a_call_of_one_that_changed() -> None
     await scene.say()
     await listed.wait()
     assert scene.tools.tools == (CANCEL,)
+
+
+async def test_a_doubtful_turn_of_a_cheap_model_has_no_tools() -> None:
+    scene = Scene(["Hello."], ["Forty two."])
+    await scene.say()
+    await scene.say(replace(QUESTION, unsure=True, simple=True))
+    assert [tools for tools, _ in scene.llm.offered] == [2, 0]

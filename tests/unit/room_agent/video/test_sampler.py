@@ -216,13 +216,15 @@ async def test_a_picture_that_is_drawn_once_and_lost_is_sent_again(harness: Samp
 
 
 async def test_the_picture_as_it_is_now_is_given_before_the_gate_keeps_it(harness: SamplerHarness) -> None:
-    assert await harness.sampler.current_frame() is None
+    assert await harness.sampler.current_frame(1_536) is None
     typed = Desktop().with_changes(lines=(*Desktop().lines, "a line typed now"))
     harness.show(Desktop().planes(), typed.planes())
     await harness.run()
     (first,) = harness.kept
-    now = await harness.sampler.current_frame()
+    now = await harness.sampler.current_frame(1_536)
     assert now is not None and now.why == "asked for" and now.jpeg != first.frame.jpeg
+    small = await harness.sampler.current_frame(496)
+    assert small is not None and small.size_px is not None and max(small.size_px) == 496
 
 
 async def test_the_tiny_frame_at_a_tracks_end_is_skipped(harness: SamplerHarness) -> None:

@@ -12,7 +12,7 @@ from room_agent.frames.i420 import Planes
 from room_agent.frames.verdict import Judgement
 from room_agent.video.frame_gate import FrameGate, pack_frame
 from room_agent.video.frame_request import frame_body
-from room_agent.video.view_encoder import QUESTION_LONG_SIDE_PX, ViewEncoder, changed_screen, cut, with_parts
+from room_agent.video.view_encoder import ViewEncoder, changed_screen, cut, with_parts
 from tests.support.screens import Desktop, photo, prose
 
 DESKTOP = Desktop(size=(1920, 1080), lines=prose(40, words=20))
@@ -60,15 +60,16 @@ def test_frames_take_no_more_tokens_on_average_than_whole_screens_of_the_usual_s
     assert sum(tokens) <= (12 + 2) * 576
 
 
-@pytest.mark.parametrize(("size", "long_side_px"), [((1_920, 1_080), 1_408), ((5_120, 1_440), QUESTION_LONG_SIDE_PX)])
-def test_a_question_gets_a_picture_in_which_small_text_can_be_read(size: tuple[int, int], long_side_px: int) -> None:
+@pytest.mark.parametrize(("size", "long_side_px"), [((1_920, 1_080), 1_408), ((5_120, 1_440), 1_536)])
+def test_a_turn_gets_a_picture_in_which_small_text_can_be_read(size: tuple[int, int], long_side_px: int) -> None:
     planes = Desktop(size=size, lines=prose(40, words=20)).planes()
-    found_px = ViewEncoder(1_024, None).question_long_side_px(planes)
-    assert found_px == pytest.approx(long_side_px, rel=0.1)
+    assert ViewEncoder(1_024, None).turn_long_side_px(planes, 1_536) == pytest.approx(long_side_px, rel=0.1)
+    assert ViewEncoder(1_024, None).turn_long_side_px(planes, 1_216) == 1_216
 
 
-def test_a_question_about_a_picture_without_text_gets_the_usual_size() -> None:
-    assert ViewEncoder(1_024, None).question_long_side_px(photo((1_920, 1_080))) == 1_024
+def test_a_turn_gets_a_picture_without_text_in_the_usual_size_at_most() -> None:
+    assert ViewEncoder(1_024, None).turn_long_side_px(photo((1_920, 1_080)), 1_536) == 1_024
+    assert ViewEncoder(1_024, None).turn_long_side_px(photo((1_920, 1_080)), 496) == 496
 
 
 def test_a_cut_has_the_pixels_of_its_box_and_its_own_chroma() -> None:
