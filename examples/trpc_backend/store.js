@@ -8,15 +8,12 @@ const SEED = {
     { id: 'acme', name: 'Acme', plan: 'pro', status: 'active', monthlyBudgetUsd: null, requestsPerMinute: null },
     { id: 'globex', name: 'Globex', plan: 'free', status: 'active', monthlyBudgetUsd: null, requestsPerMinute: null },
     { id: 'initech', name: 'Initech', plan: 'free', status: 'suspended', monthlyBudgetUsd: null, requestsPerMinute: null },
-    // Its agent may call the tools of this backend; a call of `count_stock` costs a thousandth of a dollar.
-    {
-      id: 'hooli', name: 'Hooli', plan: 'pro', status: 'active', monthlyBudgetUsd: null, requestsPerMinute: null,
-      tools: { backend: { tools: { count_stock: { priceNanousd: 1_000_000 } } } },
-    },
     { id: 'umbrella', name: 'Umbrella', plan: 'free', status: 'active', monthlyBudgetUsd: 0.000001, requestsPerMinute: 30 },
     {
       id: 'hooli', name: 'Hooli', plan: 'pro', status: 'active', monthlyBudgetUsd: null, requestsPerMinute: null,
       agent: { record: 'report', retentionDays: 30 },
+      // Its agent may call the tools of this backend; a call of `count_stock` costs a thousandth of a dollar.
+      tools: { backend: { tools: { count_stock: { priceNanousd: 1_000_000 } } } },
     },
   ],
   passages: [
