@@ -64,6 +64,7 @@ class ToolTurns:
         self._client = client
         self._transcription = transcription
         self._clock = clock
+        self._language = language
         self._phrases = phrases(language)
         self._tasks = OwnedTasks(log_task_end)
         self._listed_at_s: float | None = None
@@ -103,6 +104,8 @@ class ToolTurns:
         """
         if self._listed_at_s is None or self._clock() - self._listed_at_s > LIST_AGAIN_S:
             self._list_again()
+        # One answer is given at a time.
+        self._phrases = phrases(question.language or self._language)
         messages, calls_left = list(messages), MAX_CALLS_A_TURN
         tools = () if question.simple else self.tools
         if question.confirmed is not None:

@@ -164,6 +164,12 @@ async def test_a_call_that_changes_something_is_proposed_and_not_made() -> None:
     assert "harbour 42" in scene.result() and scene.notices.texts == ["Ich mache das: Cancel"]
 
 
+async def test_a_proposal_is_made_in_the_language_of_the_question() -> None:
+    scene = Scene([call("shop_cancel")], [call("shop_cancel")], language="de-DE")
+    assert "¿Lo hago?" in await scene.say(replace(QUESTION, language="es"))
+    assert "Soll ich?" in await scene.say()
+
+
 async def test_a_second_change_needs_a_second_yes() -> None:
     scene = Scene([call("shop_cancel")])
     await scene.say()
