@@ -6,12 +6,16 @@ import datetime as dt
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import structlog
+
 from deployments.providers.vendor_call import VendorCall
 from routing.billing.charges import Charge, Tariff
 from routing.billing.usage_means import UsageHistory
 from routing.catalogue import Catalogue, Model
 from routing.errors import ProviderError
 from routing.models import CallRecord, CallRecords, EmbedRequest, ModelRequest, Usage
+
+log = structlog.get_logger()
 
 
 class CallRecorder:
@@ -47,6 +51,7 @@ class CallRecorder:
             charge = tariff.charge(call.received, ended, streamed=True, left=call.sent)
             if isinstance(ended, ProviderError):
                 ended.spent = charge.usage
+                log.warning("vendor call failed", vendor=model.vendor, model=model.name, error=ended.code)
             elif call.received.usage is not None:
                 self._history.add(model.name, most, call.received.text_bytes, call.received.usage)
             self._add(request, True, charge)

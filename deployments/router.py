@@ -11,12 +11,11 @@ from ray.serve.handle import DeploymentHandle
 
 from deployments.api.access.keys import KeySource
 from deployments.gateway.metrics import ServeMetrics, router_instruments
-from deployments.gateway.models import ClusterClient, GatewaySettings, ModelHandles
+from deployments.gateway.models import BackendDirectory, ClusterClient, GatewaySettings, ModelHandles
 from deployments.gateway.service import Gateway
 from deployments.handles import ModelHandle, ReplicaCheck
 from deployments.routes import build_routes
 from routing.catalogue import Catalogue
-from routing.models import Directory
 from routing.process import configure_logs, freeze_startup_objects
 from routing.telemetry.trace_export import configure_tracing, flush_traces
 
@@ -32,7 +31,7 @@ class Router:
         catalogue: Catalogue,
         keys: KeySource,
         cluster: ClusterClient,
-        directory: Directory,
+        directory: BackendDirectory,
         vision: DeploymentHandle[Any],
         llm: DeploymentHandle[Any],
         embeddings: DeploymentHandle[Any],

@@ -32,6 +32,7 @@ from deployments.gateway import openai_format
 from deployments.gateway.frame_prompt import frame_of_body, frame_of_jpeg
 from deployments.gateway.service import Gateway
 from deployments.openai_routes import add_chat, add_embeddings, add_models, add_responses
+from deployments.record_routes import add_records
 from deployments.room_access import room_token, with_rate
 from routing import VERSION
 from routing.errors import NotAJpeg
@@ -60,6 +61,7 @@ def build_routes(gateway: Gateway, request_ids: bool = True) -> FastAPI:
     _add_knowledge(app, gateway)
     _add_usage(app, gateway)
     add_bill(app, gateway)
+    add_records(app, gateway)
     describe(app, configured_rules(gateway.catalogue, gateway.settings.embeddings.models))
     return app
 

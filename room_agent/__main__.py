@@ -7,6 +7,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from contextlib import AsyncExitStack
 from typing import NoReturn
 
@@ -21,7 +22,8 @@ from room_agent.heartbeat_sender import HeartbeatSender
 from room_agent.host.process_tuning import tune_environment
 from room_agent.host.room_guard import process_guard
 from room_agent.host.signal_relay import SignalRelay
-from room_agent.usage.journal import JournaledJob
+from room_agent.records.recovery import RecordRecovery
+from room_agent.usage.job_file import JournaledJob
 from room_agent.usage.recovery import UsageRecovery
 from room_agent.worker import build_server, running_jobs
 from routing.errors import ConfigurationError
@@ -30,6 +32,8 @@ from routing.process import configure_logs
 # Longer than the ten seconds that a job process may take for its shutdown callbacks.
 CLOSE_TIMEOUT_S = 12.0
 LAST_HEARTBEAT_S = 1.0
+LAST_RECORDS_S = 5.0
+"""With the drain and the end of the jobs it fits into `terminationGracePeriodSeconds` of manifests/base/agents.yaml."""
 
 log = structlog.get_logger()
 
@@ -54,6 +58,8 @@ async def _run(server: AgentServer, devmode: bool, settings: AgentSettings, stop
     transport = HttpTransport(settings.router_url)
     recovery = UsageRecovery(settings.usage_dir, lambda job: _router_for(job, transport, settings.agent_key))
     recovering = asyncio.create_task(recovery.run(), name="usage recovery") if settings.speech.voice else None
+    records = RecordRecovery(settings.usage_dir, lambda job: _router_for(job, transport, settings.agent_key), time.time)
+    recording = asyncio.create_task(records.run(), name="record recovery")
     heartbeats = _heartbeats(server, settings)
     beating = asyncio.create_task(heartbeats.run(), name="heartbeats") if heartbeats is not None else None
     stopping = asyncio.create_task(stop.wait())
@@ -69,8 +75,8 @@ async def _run(server: AgentServer, devmode: bool, settings: AgentSettings, stop
         heartbeats.stopped = True
         await asyncio.wait({beating}, timeout=LAST_HEARTBEAT_S)
         await cancel({beating}, LAST_HEARTBEAT_S)
-    if recovering is not None:
-        await cancel({recovering}, CLOSE_TIMEOUT_S)
+    await cancel({recording, *([recovering] if recovering is not None else [])}, CLOSE_TIMEOUT_S)
+    await records.finish(LAST_RECORDS_S)
     await transport.aclose()
     # Raises the error that ended the worker, if one did.
     await running
@@ -85,7 +91,7 @@ def _heartbeats(server: AgentServer, settings: AgentSettings) -> HeartbeatSender
 
 
 def _router_for(job: JournaledJob, transport: HttpTransport, agent_key: str) -> RouterClient:
-    """Return a client that bills the usage which a dead job left in its journal."""
+    """Return a client that bills the usage, or sends the record, which a dead job left in its file."""
     return RouterClient(transport, agent_key, job.room, job.job_id, job.metadata, ended=True)
 
 

@@ -12,6 +12,7 @@ from livekit import rtc
 from room_agent.audio.plugins import stt_plugins, tts_plugins
 from room_agent.audio.stt_stream import SttServices
 from room_agent.audio.tts import SpeechOutput
+from room_agent.audio.voices import Voices
 from room_agent.context.context import ContextBuilder
 from room_agent.context.prompt import AgentManner
 from room_agent.context.retrieval import KnowledgeRetrieval
@@ -23,6 +24,7 @@ from room_agent.conversation.transcription import Transcription
 from room_agent.core.router_client import HeartbeatResult, OpenedRoom, RouterClient
 from room_agent.core.settings import SpeechSettings
 from room_agent.core.tasks import OwnedTasks, log_task_end
+from room_agent.records.recorder import MeetingRecorder
 from room_agent.usage.journal import UsageJournal
 from room_agent.usage.meter import SpeechMeter, metered_stt_session, metered_tts_session
 
@@ -45,12 +47,14 @@ class RoomSpeech:
         router_url: str,
         settings: SpeechSettings,
         journal: UsageJournal | None = None,
+        recorder: MeetingRecorder | None = None,
     ) -> None:
         self._room = room
         self._router = router
         self._router_url = router_url
         self._settings = settings
         self._journal = journal
+        self._recorder = recorder
         self._hand_over = HandOver(room)
         self._http: list[aiohttp.ClientSession] = []
         self._llm: RouterLlm | None = None
@@ -84,6 +88,7 @@ class RoomSpeech:
             services=services,
             speech_output=speaker,
             agent=opened.agent,
+            recorder=self._recorder,
         )
         # Before the first microphone: without it speech would be transcribed unpaid until the first heartbeat.
         self.voice.notices.on_heartbeat(HeartbeatResult(budget=opened.budget))
@@ -147,6 +152,14 @@ class RoomSpeech:
         stt_http, tts_http = metered_stt_session(self.usage), metered_tts_session(self.usage)
         self._http += [stt_http, tts_http]
         services = SttServices(stt_plugins(self._settings, stt_http), time.monotonic)
-        output = SpeechOutput(tts_plugins(self._settings, tts_http), time.monotonic)
-        output.on_speaking_for = self.usage.speak_for
+        plugins = tts_plugins(self._settings, tts_http)
+        voices = Voices(plugins, self._settings.voice_id, self._settings.voices)
+        output = SpeechOutput(plugins, time.monotonic)
+
+        def speak(asker: str, language: str) -> None:
+            self.usage.speak_for(asker)
+            # Without a detected language, in chat and in rooms of one language, the room's is spoken.
+            voices.use(language or self._settings.spoken_language)
+
+        output.on_speaking_for = speak
         return services, output

@@ -16,6 +16,7 @@ from room_agent.core.router_client import OpenedRoom, RouterClient
 from room_agent.core.router_errors import RouterAway, RouterBusy, RouterError, RouterRefused, TokenExpired
 from room_agent.core.tasks import OwnedTasks, log_task_traceback
 from room_agent.core.track_settings import TrackSettingsClient
+from room_agent.records.recorder import MeetingRecorder
 from room_agent.room_speech import RoomSpeech
 from room_agent.video.events import FrameEvents
 from room_agent.video.recorder import FrameRecorder
@@ -60,9 +61,11 @@ class RoomSession:
         recording: FrameRecorder | None = None,
         speech: RoomSpeech | None = None,
         track_settings: TrackSettingsClient | None = None,
+        recorder: MeetingRecorder | None = None,
     ) -> None:
         self._room = room
         self._router = router
+        self._recorder = recorder
         self._speech = speech
         self._opened: OpenedRoom | None = None
         self._closed = False
@@ -81,6 +84,8 @@ class RoomSession:
         self.events.described.append(self._publish_description)
         if recording is not None:
             self.events.described.append(recording.add)
+        if recorder is not None:
+            self.events.described.append(recorder.add_description)
 
     async def wait_until_watching(self) -> None:
         """Return once the room is open at the router, and a frame was seen if there is anything to see."""
@@ -125,6 +130,8 @@ class RoomSession:
     async def _run(self) -> None:
         """Open the room at the router, however long that takes, and send heartbeats for as long as the job lives."""
         self._opened = await self._open_room()
+        if self._recorder is not None:
+            await self._recorder.begin(self._opened.agent)
         self._follow_safely()
         self.is_open.set()
         await self._start_speech(self._opened)
@@ -185,10 +192,11 @@ class RoomSession:
 
     async def _heartbeat(self) -> None:
         """Report the counters, and the speech usage since the last heartbeat: a crash loses at most that interval's."""
+        counters = self.counters.report() | (self._recorder.report() if self._recorder is not None else {})
         if self._speech is None:
-            await self._router.beat(self.counters.report())
+            await self._router.beat(counters)
             return
-        counters = self.counters.report() | self._speech.report()
+        counters |= self._speech.report()
         usage = [event.as_json() for event in self._speech.usage.due()]
         self._speech.on_heartbeat(await self._router.beat(counters, usage))
 
@@ -196,9 +204,18 @@ class RoomSession:
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await self._report_last()
+            # The bill comes first; the record has a time of its own.
+            await self._close_record(self._router)
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await self._router.close()
         except (RouterError, TimeoutError) as error:
             log.warning("room closing failed", error=type(error).__name__)
+        finally:
+            await self._close_record(None)
+
+    async def _close_record(self, router: RouterClient | None) -> None:
+        if self._recorder is not None:
+            await self._recorder.aclose(router)
 
     async def _report_last(self) -> None:
         """Send a last heartbeat, repeated until all speech usage is billed: only this process has it in memory."""

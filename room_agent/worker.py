@@ -28,10 +28,12 @@ from room_agent.host.host_use import HostMeter
 from room_agent.host.process_tuning import stop_native_logs
 from room_agent.host.room_guard import process_guard
 from room_agent.log_redaction import redact_logs
+from room_agent.records.recorder import MeetingRecorder, MeetingRoom
 from room_agent.room_speech import RoomSpeech
 from room_agent.session import RoomSession
 from room_agent.succession import Succession, announce_watching
-from room_agent.usage.journal import JournaledJob, UsageJournal
+from room_agent.usage.job_file import JournaledJob
+from room_agent.usage.journal import UsageJournal
 from room_agent.video.frame_gate import FrameGate
 from room_agent.video.recorder import FrameRecorder
 from routing.errors import RayroomError
@@ -166,9 +168,11 @@ async def run_job(context: JobContext) -> None:
     recording = FrameRecorder(settings.record_dir, room) if settings.record_dir else None
     job = JournaledJob(room=room, job_id=context.job.id, metadata=context.job.metadata)
     journal = _journal(settings, job) if settings.speech.voice else None
-    speech = RoomSpeech(context.room, router, settings.router_url, settings.speech, journal)
+    meeting = MeetingRoom(sid=context.job.room.sid, created_at_s=float(context.job.room.creation_time))
+    recorder = MeetingRecorder(settings.usage_dir, job, meeting, settings.speech.names[0], time.time)
+    speech = RoomSpeech(context.room, router, settings.router_url, settings.speech, journal, recorder)
     track_settings = TrackSettingsClient(settings.track_settings_url)
-    session = RoomSession(context.room, router, settings.max_tracks, recording, speech, track_settings)
+    session = RoomSession(context.room, router, settings.max_tracks, recording, speech, track_settings, recorder)
     context.proc.userdata[SESSION] = session
 
     async def leave(reason: str) -> None:

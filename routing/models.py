@@ -13,6 +13,8 @@ from pydantic.alias_generators import to_camel
 from routing.chat import ChatOptions, Effort, Message, ToolCall, ToolCallDelta
 
 Service = Literal["vision", "llm", "embeddings", "stt", "tts"]
+RefusedSource = Literal["record", "metadata"]
+"""Where a refused field stands: in the tenant's record, or in the signed metadata of a room."""
 
 
 class Tier(StrEnum):
@@ -26,6 +28,7 @@ MAX_INSTRUCTIONS_CHARS = 4_000
 """A fifth to a quarter of a prompt, which every answer of the tenant pays for."""
 MAX_NAMES, MAX_NAME_CHARS = 5, 40
 MAX_GREETING_CHARS = 300
+MAX_RETENTION_DAYS = 36_500
 
 
 def _one_line(text: str) -> str:
@@ -40,6 +43,19 @@ def _text(text: str) -> str:
 
 
 Name = Annotated[str, Field(max_length=MAX_NAME_CHARS), AfterValidator(_one_line)]
+VOICE_LANGUAGES = frozenset(
+    "en ja zh de hi fr ko pt it es id nl tr fil pl sv bg ro ar cs el fi hr ms sk da ta uk ru hu no vi".split()
+)
+"""The languages of ElevenLabs' models flash and turbo v2.5: their models page, read 2026-11-30."""
+
+
+def _spoken(voices: dict[str, str]) -> dict[str, str]:
+    if voices.keys() - VOICE_LANGUAGES:
+        raise ValueError("no voice speaks one of the languages; the keys are codes such as de")
+    return voices
+
+
+VoiceId = Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,64}$")]
 
 
 class TenantAgent(BaseModel):
@@ -62,12 +78,28 @@ class TenantAgent(BaseModel):
     """Deepgram's code of the language that is spoken, or `multi`."""
     voice_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9]{0,64}$")] = ""
     """ElevenLabs' id of the voice."""
+    voices: Annotated[dict[str, VoiceId], Field(max_length=len(VOICE_LANGUAGES)), AfterValidator(_spoken)] = Field(
+        default_factory=dict
+    )
+    """Those for single languages, by the code of the language; `voice_id` is for all others."""
     tier: Literal["auto", "simple", "complex"] = "auto"
     """The models that answer."""
     watches_screens: bool = True
     watches_cameras: bool = True
     speaks_unasked: bool = True
     """Whether greetings and notices are spoken; otherwise they are only written."""
+    record: Literal["none", "report"] = "none"
+    """Whether the meeting's transcript, descriptions, answers and costs are sent to the backend at its end."""
+    retention_days: Annotated[int, Field(ge=1, le=MAX_RETENTION_DAYS)] | None = None
+    """How long the backend is to keep the record."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedField:
+    """A field that is not valid, and the reason, which does not quote its value."""
+
+    name: str
+    problem: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +122,8 @@ class Tenant:
     """The shares of a daily or monthly budget that raise an alert; None for those of the configuration."""
     agent: TenantAgent = field(default_factory=TenantAgent)
     """The agent of its rooms, as far as it differs from the worker's."""
+    refused: tuple[RefusedField, ...] = ()
+    """The fields of its record that are wrong, and left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +195,8 @@ class ModelRequest:
     """The tenant that pays, whose shard of the journal has the event."""
     traceparent: str = ""
     """The span of the attempt in W3C's form; empty outside a trace."""
+    request_id: str = ""
+    """The request that the attempt belongs to, for the replica's log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +211,8 @@ class EmbedRequest:
     event_id: str = ""
     tenant_id: str = ""
     traceparent: str = ""
-    """All three as in ModelRequest."""
+    request_id: str = ""
+    """All four as in ModelRequest."""
 
 
 Finish = Literal["stop", "length", "refusal", "tool_calls"]
@@ -425,3 +462,6 @@ class Directory(Protocol):
     async def search(
         self, tenant_id: str, query: str, embedding: tuple[float, ...], top_k: int
     ) -> tuple[Passage, ...]: ...
+
+    def report_refused(self, tenant_id: str, source: RefusedSource, fields: Sequence[RefusedField]) -> None:
+        """Tell the backend in the background which fields of its own were left out."""

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from routing.errors import BadInput, Forbidden, RoomNameInvalid
-from routing.models import TenantAgent
+from routing.models import RefusedField, TenantAgent
 
 MAX_ROOM_BYTES = 256
 MAX_FIELDS, MAX_KEY_CHARS = 32, 64
@@ -61,14 +61,6 @@ def metadata_object(metadata: str) -> dict[str, Any]:
     if not isinstance(fields, dict):
         raise BadInput('The metadata must be a JSON object such as {"tenant_id": "acme"}.', "metadata")
     return fields
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RefusedField:
-    """A field that is not valid, and the reason, which does not quote its value."""
-
-    name: str
-    problem: str
 
 
 def read_tenant_agent(value: Any, base: TenantAgent | None = None) -> tuple[TenantAgent, tuple[RefusedField, ...]]:

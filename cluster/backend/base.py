@@ -1,15 +1,16 @@
-"""The interface of a backend: tenants, cost flushes and knowledge search."""
+"""The interface of a backend: tenants, cost flushes, knowledge search and the records of meetings."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from cluster.costs.row_answers import RowAnswer
 from routing.models import FlushRow, Passage, Tenant
+from routing.records.models import RecordStore
 
 
-class Backend(Protocol):
+class Backend(RecordStore, Protocol):
     """The company's tRPC backend or the embedded SQLite backend; both pass the same contract tests."""
 
     async def tenant(self, tenant_id: str) -> Tenant:
@@ -26,5 +27,8 @@ class Backend(Protocol):
 
         The request names one tenant, so a passage without a tenant counts as that tenant's.
         """
+
+    async def report_refused(self, value: Mapping[str, Any]) -> None:
+        """Send the fields of an agent that were left out; raises BackendError. A backend may ignore them."""
 
     async def aclose(self) -> None: ...

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from cluster.backend.trpc_response import KEY_CODES, TRANSIENT, TrpcError
+from cluster.backend.trpc_response import KEY_CODES, TOO_LARGE, TRANSIENT, TrpcError
 from cluster.costs.row_answers import CallTooLarge, RowAnswer
 
-TOO_LARGE = "PAYLOAD_TOO_LARGE"
 _LATER = (
     TRANSIENT
     | KEY_CODES

@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from cluster.backend.base import Backend
+from cluster.backend.refused_fields import RefusedFieldReports
 from cluster.backend.sqlite import LocalBackend
 from cluster.backend.tenant_cache import TenantCache
 from cluster.backend.trpc import TrpcBackend
 from cluster.config.settings import BackendSettings
 from cluster.costs.models import NANOUSD_PER_USD
 from routing.errors import ConfigurationError
-from routing.models import Passage, Tenant
+from routing.models import Passage, RefusedField, RefusedSource, Tenant
+from routing.records.models import MeetingRecord, ReportAnswer
 
 
 def check_backend(settings: BackendSettings, environment: Mapping[str, str]) -> None:
@@ -41,12 +43,13 @@ def connect_backend(settings: BackendSettings) -> Backend:
 
 
 class CachedDirectory:
-    """Implement `Directory` of routing.models with a cache of tenants. Each replica that unpickles it connects anew."""
+    """The gateway's BackendDirectory with a cache of tenants. Each replica that unpickles it connects anew."""
 
     def __init__(self, settings: BackendSettings) -> None:
         self._settings = settings
         self._backend = connect_backend(settings)
-        self._tenants = TenantCache(self._backend.tenant, settings.tenant_ttl_s, stale_s(settings), time.monotonic)
+        self._refused = RefusedFieldReports(self._backend.report_refused, time.monotonic)
+        self._tenants = TenantCache(self._fetch, settings.tenant_ttl_s, stale_s(settings), time.monotonic)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return CachedDirectory, (self._settings,)
@@ -56,6 +59,21 @@ class CachedDirectory:
 
     async def search(self, tenant_id: str, query: str, embedding: tuple[float, ...], top_k: int) -> tuple[Passage, ...]:
         return await self._backend.search(tenant_id, query, embedding, top_k)
+
+    async def report_record(self, record: MeetingRecord) -> ReportAnswer:
+        return await self._backend.report_record(record)
+
+    async def delete_records(self, tenant_id: str, meeting_id: str | None) -> int:
+        return await self._backend.delete_records(tenant_id, meeting_id)
+
+    def report_refused(self, tenant_id: str, source: RefusedSource, fields: Sequence[RefusedField]) -> None:
+        self._refused.report(tenant_id, source, fields)
+
+    async def _fetch(self, tenant_id: str) -> Tenant:
+        tenant = await self._backend.tenant(tenant_id)
+        if tenant.refused:
+            self.report_refused(tenant_id, "record", tenant.refused)
+        return tenant
 
 
 def stale_s(settings: BackendSettings) -> float:

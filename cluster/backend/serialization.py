@@ -11,7 +11,7 @@ import structlog
 from cluster.costs.models import NANOUSD_PER_USD
 from routing.billing.budgets import known_zone
 from routing.errors import BackendRefused
-from routing.models import FlushRow, Tenant, TenantAgent
+from routing.models import FlushRow, RefusedField, Tenant, TenantAgent
 from routing.rooms import read_tenant_agent
 
 MAX_BUDGET_ALERTS = 20
@@ -55,6 +55,8 @@ def to_tenant(tenant_id: str, data: Any) -> Tenant:
     if not isinstance(data, dict) or data.get("id") != tenant_id:
         raise BackendRefused("tenants.getById: the answer is not the requested tenant.")
     rate = _number(data, "requestsPerMinute", minimum=1)
+    alerts, wrong_alerts = _budget_alerts(tenant_id, data.get("budgetAlerts"))
+    agent, wrong_fields = _agent(tenant_id, data.get("agent"))
     return Tenant(
         tenant_id=tenant_id,
         name=sendable(data.get("name", tenant_id)),
@@ -66,8 +68,9 @@ def to_tenant(tenant_id: str, data: Any) -> Tenant:
         daily_budget_nanousd=_amount(data, "dailyBudgetUsd"),
         room_budget_nanousd=_amount(data, "roomBudgetUsd"),
         time_zone=_time_zone(data.get("timeZone")),
-        budget_alerts=_budget_alerts(tenant_id, data.get("budgetAlerts")),
-        agent=_agent(tenant_id, data.get("agent")),
+        budget_alerts=alerts,
+        agent=agent,
+        refused=(*wrong_alerts, *wrong_fields),
     )
 
 
@@ -107,29 +110,31 @@ def _time_zone(value: Any) -> str:
     raise BackendRefused("tenants.getById: timeZone must be null or the name of an IANA time zone.")
 
 
-def _budget_alerts(tenant_id: str, value: Any) -> tuple[float, ...] | None:
-    """Return a tenant's own thresholds without the wrong ones, which are logged: no call is refused for an alert.
+def _budget_alerts(tenant_id: str, value: Any) -> tuple[tuple[float, ...] | None, tuple[RefusedField, ...]]:
+    """Return a tenant's own thresholds, and the field if some of them are wrong: no call is refused for an alert.
 
     None stands for those of the configuration, and is returned where no threshold is right. An empty list is none.
     """
     if value is None:
-        return None
+        return None, ()
     listed = value if isinstance(value, list) else []
     shares = {share for share in map(_share, listed[:MAX_BUDGET_ALERTS]) if share is not None}
     wrong = [one for one in listed if _share(one) is None] if isinstance(value, list) else [value]
+    refused: tuple[RefusedField, ...] = ()
     if wrong or len(listed) > MAX_BUDGET_ALERTS:
         allowed = f"budgetAlerts: a list of up to {MAX_BUDGET_ALERTS} numbers above 0 and at most 1"
+        refused = (RefusedField(name="budgetAlerts", problem=f"must be {allowed.partition(': ')[2]}"),)
         shown = [repr(one)[:40] for one in wrong[:MAX_BUDGET_ALERTS]]
         log.warning("budget alerts ignored", tenant=tenant_id, wrong=shown, values=len(listed), allowed=allowed)
-    return tuple(sorted(shares)) if shares or value == [] else None
+    return tuple(sorted(shares)) if shares or value == [] else None, refused
 
 
-def _agent(tenant_id: str, value: Any) -> TenantAgent:
-    """Return a tenant's agent without the wrong fields, which are logged: no room goes without an agent for them."""
+def _agent(tenant_id: str, value: Any) -> tuple[TenantAgent, tuple[RefusedField, ...]]:
+    """Return a tenant's agent, and the wrong fields, which are left out: no room goes without an agent for them."""
     agent, refused = read_tenant_agent(value)
     for field in refused:
         log.warning("field of the tenant's agent ignored", tenant=tenant_id, field=field.name, problem=field.problem)
-    return agent
+    return agent, refused
 
 
 def _share(value: Any) -> float | None:

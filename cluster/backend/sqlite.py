@@ -6,19 +6,22 @@ import asyncio
 import json
 import re
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from cluster.backend import local_records
 from cluster.costs.row_answers import RowAnswer
 from routing.errors import TenantUnknown
 from routing.models import FlushRow, Passage, Tenant
+from routing.records.models import MeetingRecord, ReportAnswer
 
 BUSY_TIMEOUT_S = 5.0
 T = TypeVar("T")
 
-_SCHEMA = """
+_SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS cost_events (
     flush_id TEXT PRIMARY KEY, tenant_id TEXT NOT NULL, service TEXT NOT NULL, model TEXT NOT NULL,
     cost_nanousd INTEGER NOT NULL, cumulative_nanousd INTEGER NOT NULL, requests INTEGER NOT NULL, row TEXT NOT NULL
@@ -26,11 +29,11 @@ CREATE TABLE IF NOT EXISTS cost_events (
 CREATE TABLE IF NOT EXISTS passages (
     passage_id TEXT PRIMARY KEY, tenant_id TEXT NOT NULL, source TEXT NOT NULL, text TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
-"""
+{local_records.SCHEMA}"""
 
 
 class LocalBackend:
-    """Cost rows and passages in one SQLite file, which several processes may use at once. Settings give the tenants."""
+    """Costs, passages and records in one SQLite file, for several processes at once. Settings give the tenants."""
 
     def __init__(self, path: Path, tenants: Sequence[Tenant]) -> None:
         self._path = path
@@ -66,6 +69,15 @@ class LocalBackend:
                 key=lambda passage: (-(passage.score or 0.0), passage.passage_id),
             )[:top_k]
         )
+
+    async def report_record(self, record: MeetingRecord) -> ReportAnswer:
+        return await self._run(lambda db: local_records.store(db, record, time.time()))
+
+    async def delete_records(self, tenant_id: str, meeting_id: str | None) -> int:
+        return await self._run(lambda db: local_records.delete(db, tenant_id, meeting_id, time.time()))
+
+    async def report_refused(self, value: Mapping[str, Any]) -> None:
+        """Do nothing: the settings that give the tenants are checked at the start, and metadata is in the log."""
 
     async def aclose(self) -> None:
         return None

@@ -11,12 +11,16 @@ from typing import Any
 import httpx
 
 from cluster.backend.clock_check import ClockCheck
-from cluster.backend.cost_answers import TOO_LARGE, raise_too_large, row_answer
+from cluster.backend.cost_answers import raise_too_large, row_answer
 from cluster.backend.knowledge import SearchInput, fits_url, own_passages, search_input, shortened, url_encoded
+from cluster.backend.refused_fields import REPORT_REFUSED
 from cluster.backend.serialization import cost_event, to_tenant
+from cluster.backend.session_records import DELETE, REPORT, deleted_count, report_answer, report_input
 from cluster.backend.trpc_response import (
     KEY_CODES,
+    TOO_LARGE,
     TRANSIENT,
+    NoProcedure,
     Transformer,
     TrpcError,
     key_refused,
@@ -27,6 +31,7 @@ from cluster.backend.trpc_response import (
 from cluster.costs.row_answers import CallTooLarge, RowAnswer
 from routing.errors import BackendError, BackendRefused, BackendUnavailable, TenantUnknown
 from routing.models import FlushRow, Passage, Tenant
+from routing.records.models import MeetingRecord, ReportAnswer
 
 TRACK_COST = "analytics.trackCost"
 
@@ -70,6 +75,30 @@ class TrpcBackend:
     async def search(self, tenant_id: str, query: str, embedding: Sequence[float], top_k: int) -> tuple[Passage, ...]:
         data = await self._search(search_input(tenant_id, query, embedding, top_k))
         return own_passages(tenant_id, data, top_k)
+
+    async def report_record(self, record: MeetingRecord) -> ReportAnswer:
+        value = await asyncio.to_thread(report_input, record)
+        try:
+            outcome = await self._single(REPORT, value)
+        except CallTooLarge as error:
+            return ReportAnswer(outcome="too_large", reason=error.code)
+        except NoProcedure:
+            return ReportAnswer(outcome="refused", reason="NO_PROCEDURE")
+        answer = report_answer(outcome)
+        if answer is None:
+            raise self._failure(outcome, REPORT)
+        return answer
+
+    async def delete_records(self, tenant_id: str, meeting_id: str | None) -> int:
+        meeting = {} if meeting_id is None else {"meetingId": meeting_id}
+        return deleted_count(await self._mutate(DELETE, {"tenantId": tenant_id, **meeting}))
+
+    async def report_refused(self, value: Mapping[str, Any]) -> None:
+        try:
+            await self._mutate(REPORT_REFUSED, value)
+        except NoProcedure:
+            # The procedure is optional: the fields are in the log, too.
+            return
 
     async def _search(self, search: SearchInput) -> Any:
         """Query by GET, as tRPC does; a long input goes by POST where the server has `allowMethodOverride`."""

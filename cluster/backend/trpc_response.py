@@ -26,6 +26,7 @@ TRANSIENT = {
     "CLIENT_CLOSED_REQUEST",
 }
 KEY_CODES = {"UNAUTHORIZED", "FORBIDDEN"}
+TOO_LARGE = "PAYLOAD_TOO_LARGE"
 _TOO_LARGE_STATUSES = {413, 414}
 # A code is passed on to callers and logs, so only the form of an error name is accepted.
 _CODE = re.compile(r"[A-Z][A-Z_]{1,39}")
@@ -38,6 +39,10 @@ class TrpcError(BackendError):
     def reason(self) -> str:
         """The error's tRPC code, such as NOT_FOUND."""
         return str(self.facts.get("reason", "UNKNOWN"))
+
+
+class NoProcedure(BackendRefused):
+    """The backend has no such procedure."""
 
 
 async def read(response: httpx.Response) -> Any:
@@ -71,7 +76,7 @@ def outcome(response: httpx.Response, item: Any, procedure: str, transformer: Tr
     if code is None:
         raise not_trpc(response)
     if code == "NOT_FOUND" and message.startswith("No procedure found"):
-        raise BackendRefused(f"{procedure}: the backend has no such procedure.")
+        raise NoProcedure(f"{procedure}: the backend has no such procedure.")
     if code == "BAD_REQUEST" and ("json" in error) != (transformer == "superjson"):
         raise _other_transformer(procedure, transformer)
     # The backend's message is dropped: it may quote anything, and this error reaches the router's callers.

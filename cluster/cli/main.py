@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from cluster.check.terminal import labelled
-from cluster.cli import bill, laboratory, product
+from cluster.cli import bill, laboratory, product, records
 from cluster.cli.requirements import missing_extra
 from routing import VERSION
 from routing.errors import RayroomError
@@ -23,6 +23,7 @@ app = typer.Typer(
 config_app = typer.Typer(no_args_is_help=True, help="Look at a configuration before it runs.")
 app.add_typer(config_app, name="config")
 app.add_typer(bill.app, name="bill")
+app.add_typer(records.app, name="records")
 
 
 def _show_version(wanted: bool) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
@@ -17,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from deployments.api.response_headers import refused_rate
 from deployments.api.uploads import Uploads
 from routing.errors import BodyTimeout, Overloaded, RayroomError, TooLarge
-from routing.telemetry.current_request import CURRENT, CurrentRequest, RequestEnd
+from routing.telemetry.current_request import CURRENT, REQUEST_ID, CurrentRequest, RequestEnd, new_request_id
 from routing.telemetry.tracing import Span, task_span, valid_traceparent
 
 BODY_TIMEOUT_S = 20.0
@@ -148,7 +147,7 @@ class ApiApp(FastAPI):
     def _identified(self, response: Response, current: CurrentRequest) -> Response:
         current.status = response.status_code
         if self._request_ids:
-            response.headers["x-request-id"] = current.request_id
+            response.headers[REQUEST_ID] = current.request_id
         return response
 
     async def _respond(self, scope: Scope, receive: Receive, current: CurrentRequest) -> Response:
@@ -233,6 +232,6 @@ def _traceparent(headers: Iterable[tuple[bytes, bytes]]) -> str:
 def request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
     """Return the request's own id if it is a plain one, as Ray Serve does, or else a new one."""
     for name, value in headers:
-        if name == b"x-request-id" and (plain := _PLAIN_ID.fullmatch(value)):
+        if name == REQUEST_ID.encode() and (plain := _PLAIN_ID.fullmatch(value)):
             return plain.group().decode()
-    return f"req_{uuid.uuid4().hex}"
+    return new_request_id()

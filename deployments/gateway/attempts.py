@@ -149,7 +149,7 @@ async def embed(failover: Failover, handle: EmbedHandle, request: RoutedRequest)
 
 
 def _sent(request: Sent, candidate: Candidate, attempt: MeteredAttempt) -> Sent:
-    """Return the request with its attempt's time, event, tenant and span."""
+    """Return the request with its attempt's time, event, tenant, span and the id of the caller's request."""
     intent = attempt.intent
     return replace(
         request,
@@ -157,6 +157,7 @@ def _sent(request: Sent, candidate: Candidate, attempt: MeteredAttempt) -> Sent:
         event_id=intent.event_id,
         tenant_id=intent.tenant_id,
         traceparent=candidate.span.traceparent,
+        request_id=intent.request_id,
     )
 
 

@@ -53,6 +53,9 @@ class GatewayMetrics:
     def set_aside_usage(self) -> None:
         """Count an item of speech usage that cannot be priced."""
 
+    def record_reported(self, outcome: str) -> None:
+        """Count a part of a meeting's record by the backend's answer."""
+
     def authentication_failed(self, credential: Credential, reason: FailureReason) -> None: ...
 
 
@@ -115,6 +118,9 @@ class ServeMetrics(GatewayMetrics):
 
     def set_aside_usage(self) -> None:
         self._instruments.add(names.SET_ASIDE_USAGE, 1)
+
+    def record_reported(self, outcome: str) -> None:
+        self._instruments.add(names.RECORD_PARTS, 1, {"outcome": outcome})
 
     def authentication_failed(self, credential: Credential, reason: FailureReason) -> None:
         self._instruments.add(names.FAILED_AUTHENTICATIONS, 1, {"credential": credential, "reason": reason})

@@ -18,9 +18,10 @@ from routing.billing.bill import BillPage, BillQuery, Key
 from routing.breaker import BreakerSettings
 from routing.chat import ChatOptions, Message
 from routing.fairness import FairnessSettings
-from routing.models import Answer, Costs, Delta, EmbeddingResult, EmbedRequest, ModelRequest, Rooms
+from routing.models import Answer, Costs, Delta, Directory, EmbeddingResult, EmbedRequest, ModelRequest, Rooms
 from routing.policy import NEARLY_SPENT, Decision
 from routing.ratelimit import TakenRequests
+from routing.records.models import RecordStore
 from routing.retry import RetrySettings
 
 
@@ -99,6 +100,10 @@ class ClusterClient(Costs, Rooms, Protocol):
 
     async def aclose(self) -> None:
         """Deliver every entry that is still pending."""
+
+
+class BackendDirectory(Directory, RecordStore, Protocol):
+    """The company's backend as a router uses it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,13 +14,14 @@ from deployments.api.room_schemas import Heartbeat, OpenRoom
 from deployments.common.settings import RoomSettings
 from deployments.gateway.metering import Meter, check_active
 from deployments.gateway.metrics import GatewayMetrics
-from deployments.gateway.models import ClusterClient
+from deployments.gateway.models import BackendDirectory, ClusterClient
 from deployments.gateway.speech_metering import PricedSpeech, SetAsideUsage, SpeechMetering
 from routing.billing.bill import BillPage, BillRequest
 from routing.billing.budgets import BudgetStatus, tightest_budget
+from routing.errors import CostsUnavailable
 from routing.models import (
-    Directory,
     Intent,
+    RefusedField,
     RoomHeartbeat,
     Settlement,
     Spending,
@@ -28,7 +29,12 @@ from routing.models import (
     TenantAgent,
     TenantTotals,
 )
-from routing.rooms import RefusedField, read_tenant_agent
+from routing.records.costs import MAX_MODELS, cost_query, key_before, meeting_costs
+from routing.records.models import MeetingCosts, MeetingRecord, RecordPart, ReportAnswer, at_time
+from routing.rooms import read_tenant_agent
+
+COSTS_WAIT_S = 600.0
+"""After this time a record is sent without the costs of the meeting, where the journal does not add them up in time."""
 
 log = structlog.get_logger()
 
@@ -65,7 +71,7 @@ class RoomService:
         settings: RoomSettings,
         permission: RoomPermission,
         cluster: ClusterClient,
-        directory: Directory,
+        directory: BackendDirectory,
         meter: Meter,
         speech: SpeechMetering,
         clock: Callable[[], float],
@@ -99,6 +105,8 @@ class RoomService:
         agent, refused = read_tenant_agent(permitted.metadata.get("agent"), tenant.agent)
         for field in refused:
             log.warning("field of the room's agent ignored", room=name.room, field=field.name, problem=field.problem)
+        if refused:
+            self._directory.report_refused(name.tenant_id, "metadata", refused)
         budget = _budget_of(tenant, spending)
         return OpenedRoomReply(token=token, tenant=tenant, budget=budget, agent=agent, refused=refused)
 
@@ -142,6 +150,45 @@ class RoomService:
         if request.query.tenant_id is not None and not page.tenant_known:
             await self._directory.tenant(request.query.tenant_id)
         return page
+
+    async def report(self, token: RoomToken, part: RecordPart) -> ReportAnswer:
+        """Send a part of the meeting's record to the backend, the agent's last one with the costs of the meeting.
+
+        A tenant that was suspended since gets its record too. Raises CostsUnavailable, BackendUnavailable, or
+        BackendRefused for our key.
+        """
+        name = token.name
+        record = MeetingRecord(
+            **dict(part),
+            tenant_id=name.tenant_id,
+            meeting_id=name.meeting_id,
+            room=name.room,
+            job_id=token.job_id,
+            costs=await self._meeting_costs(token, part) if part.last else None,
+        )
+        answer = await self._directory.report_record(record)
+        self._metrics.record_reported(answer.outcome)
+        if answer.outcome in ("refused", "too_large"):
+            log.warning("meeting record not stored", room=name.room, part=record.part_id, reason=answer.reason)
+        return answer
+
+    async def delete_records(self, tenant_id: str, meeting_id: str | None) -> int:
+        """Delete a tenant's records at the backend, or those of one meeting; raises BackendError."""
+        deleted = await self._directory.delete_records(tenant_id, meeting_id)
+        log.info("meeting records deleted", tenant=tenant_id, meeting=meeting_id, records=deleted)
+        return deleted
+
+    async def _meeting_costs(self, token: RoomToken, part: RecordPart) -> MeetingCosts | None:
+        room, as_of = token.name.room, at_time(self._clock())
+        query = cost_query(token.tenant_id, part.started_at)
+        try:
+            page = await self._cluster.bill(query, key_before(token.tenant_id, room), MAX_MODELS)
+        except CostsUnavailable:
+            if (as_of - part.ended_at).total_seconds() < COSTS_WAIT_S:
+                raise
+            log.warning("meeting record sent without costs", room=room)
+            return None
+        return meeting_costs(page, room, as_of)
 
     def _count_speech(self, speech: PricedSpeech) -> None:
         intents = {entry.event_id: entry for entry in speech.entries if isinstance(entry, Intent)}

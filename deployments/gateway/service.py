@@ -27,6 +27,7 @@ from deployments.gateway.metering import AdmittedRequest, BillingContext, Meter,
 from deployments.gateway.metrics import GatewayMetrics
 from deployments.gateway.models import (
     AnswerHandle,
+    BackendDirectory,
     ClusterClient,
     GatewaySettings,
     ModelHandles,
@@ -47,7 +48,7 @@ from routing.catalogue import Catalogue
 from routing.complexity import Complexity, score_frame, score_turn
 from routing.errors import BadInput, Overloaded, RayroomError, UnknownModel
 from routing.fairness import FairShare
-from routing.models import Delta, Directory, EmbeddingResult, Service, Tier
+from routing.models import Delta, EmbeddingResult, Service, Tier
 from routing.policy import (
     AUTO,
     Decision,
@@ -73,7 +74,7 @@ class Gateway:
         keys: KeySource,
         handles: ModelHandles,
         cluster: ClusterClient,
-        directory: Directory,
+        directory: BackendDirectory,
         clock: Callable[[], float] = time.time,
         rng: random.Random | None = None,
         metrics: GatewayMetrics | None = None,

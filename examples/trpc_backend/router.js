@@ -1,4 +1,5 @@
-// The procedures that rayroom calls, and two for its tests and demo: analytics.totals and analytics.events.
+// The procedures that rayroom calls, and some for its tests and demo: analytics.totals, analytics.events,
+// sessions.record and tenants.refused.
 
 import { initTRPC, TRPCError } from '@trpc/server';
 import superjson from 'superjson';
@@ -20,6 +21,31 @@ const search = z.object({
   topK: z.int().min(1).max(50),
 });
 
+// A part of a meeting's record. Its schema is in docs/records.md; a copy of this file need not check more of it than it uses.
+const part = z.object({
+  tenantId: z.string().min(1),
+  meetingId: z.string().min(1),
+  partId: z.string().min(1),
+  markdown: z.string(),
+  record: z.looseObject({
+    schemaVersion: z.literal(1),
+    recordId: z.string(),
+    startedAt: z.iso.datetime(),
+    joinedAt: z.iso.datetime(),
+    firstEntry: z.int().min(1),
+    last: z.boolean(),
+    retentionDays: z.int().min(1).nullable(),
+    entries: z.array(z.looseObject({ kind: z.string(), at: z.iso.datetime() })),
+  }),
+});
+
+const refused = z.object({
+  reportId: z.string(),
+  tenantId: z.string(),
+  source: z.enum(['record', 'metadata']),
+  fields: z.array(z.object({ field: z.string(), problem: z.string() })),
+});
+
 // `around` holds a middleware for each procedure that a test makes fail; a copy of this file does without it.
 const passOn = ({ next }) => next();
 
@@ -37,6 +63,8 @@ export function buildRouter(store, transformer, around = {}) {
 
   return t.router({
     tenants: t.router({
+      reportRefused: authed.input(refused).mutation(({ input }) => store.reportRefused(input)),
+      refused: authed.query(() => store.refused()),
       getById: authed.use(around.getById ?? passOn).input(z.object({ id: z.string().min(1) })).query(({ input }) => known(input.id)),
     }),
     analytics: t.router({
@@ -46,6 +74,18 @@ export function buildRouter(store, transformer, around = {}) {
       }),
       totals: authed.query(() => store.totals()),
       events: authed.input(z.object({ tenantId: z.string() })).query(({ input }) => store.events(input.tenantId)),
+    }),
+    sessions: t.router({
+      report: authed.use(around.report ?? passOn).input(part).mutation(({ input }) => {
+        known(input.tenantId);
+        return store.report(input);
+      }),
+      delete: authed
+        .input(z.object({ tenantId: z.string().min(1), meetingId: z.string().min(1).optional() }))
+        .mutation(({ input }) => store.deleteRecords(input.tenantId, input.meetingId)),
+      record: authed
+        .input(z.object({ tenantId: z.string(), meetingId: z.string() }))
+        .query(({ input }) => store.record(input.tenantId, input.meetingId)),
     }),
     knowledge: t.router({
       search: authed.use(around.search ?? passOn).input(search).query(({ input }) => {

@@ -1,4 +1,4 @@
-// Holds tenants, cost events and passages in memory.
+// Holds tenants, cost events, passages and the records of meetings in memory.
 
 const NANO = 1e9;
 const words = (text) => new Set(text.toLowerCase().split(/\W+/).filter(Boolean));
@@ -9,6 +9,10 @@ const SEED = {
     { id: 'globex', name: 'Globex', plan: 'free', status: 'active', monthlyBudgetUsd: null, requestsPerMinute: null },
     { id: 'initech', name: 'Initech', plan: 'free', status: 'suspended', monthlyBudgetUsd: null, requestsPerMinute: null },
     { id: 'umbrella', name: 'Umbrella', plan: 'free', status: 'active', monthlyBudgetUsd: 0.000001, requestsPerMinute: 30 },
+    {
+      id: 'hooli', name: 'Hooli', plan: 'pro', status: 'active', monthlyBudgetUsd: null, requestsPerMinute: null,
+      agent: { record: 'report', retentionDays: 30 },
+    },
   ],
   passages: [
     { id: 'acme-1', tenantId: 'acme', source: 'handbook/holidays.md', text: 'Acme closes on the last Friday of June.' },
@@ -22,6 +26,11 @@ export class Store {
   #passages;
   /** Cost events by flush id, so that a repeated flush is stored once. */
   #costEvents = new Map();
+  /** Parts of records by their ids. */
+  #parts = new Map();
+  /** When records were deleted: by tenant, and by tenant and meeting. */
+  #deletedAt = new Map();
+  #refused = new Map();
 
   constructor(passages = [], seed = SEED) {
     const createdAt = new Date('2026-01-01T00:00:00Z');
@@ -57,6 +66,54 @@ export class Store {
 
   events(tenantId) {
     return [...this.#costEvents.values()].filter((event) => event.tenantId === tenantId);
+  }
+
+  /**
+   * Store a part of a record unless it is present, or its meeting began before its records were deleted. rayroom sends a
+   * part until it is answered, so without this memory a part that was waiting would bring a deleted record back.
+   */
+  report(part) {
+    const startedAt = Date.parse(part.record.startedAt);
+    const deleted = [part.tenantId, `${part.tenantId}/${part.meetingId}`].some((key) => this.#deletedAt.get(key) >= startedAt);
+    if (deleted) return { inserted: 0, duplicates: 0, deleted: true };
+    if (this.#parts.has(part.partId)) return { inserted: 0, duplicates: 1 };
+    this.#parts.set(part.partId, part);
+    return { inserted: 1, duplicates: 0 };
+  }
+
+  /** Delete the records of a tenant, or of one of its meetings; return how many. */
+  deleteRecords(tenantId, meetingId) {
+    this.#deletedAt.set(meetingId === undefined ? tenantId : `${tenantId}/${meetingId}`, Date.now());
+    const deleted = [...this.#parts.values()].filter(
+      (part) => part.tenantId === tenantId && (meetingId === undefined || part.meetingId === meetingId),
+    );
+    for (const part of deleted) this.#parts.delete(part.partId);
+    return { deleted: new Set(deleted.map((part) => part.record.recordId)).size };
+  }
+
+  /** Return a meeting's record, joined from its parts in the order of agents and entries; null without any. */
+  record(tenantId, meetingId) {
+    const parts = [...this.#parts.values()]
+      .filter((part) => part.tenantId === tenantId && part.meetingId === meetingId)
+      .sort((a, b) => Date.parse(a.record.joinedAt) - Date.parse(b.record.joinedAt) || a.record.firstEntry - b.record.firstEntry);
+    if (!parts.length) return null;
+    const costs = parts.map((part) => part.record.costs).filter(Boolean).sort((a, b) => Date.parse(a.asOf) - Date.parse(b.asOf));
+    return {
+      parts: parts.length,
+      json: { ...parts[0].record, entries: parts.flatMap((part) => part.record.entries), costs: costs.at(-1) ?? null },
+      markdown: parts.map((part) => part.markdown).join(''),
+    };
+  }
+
+  /** Keep the fields of a tenant's agent that rayroom left out; an id that is present changes nothing. */
+  reportRefused(report) {
+    const inserted = this.#refused.has(report.reportId) ? 0 : 1;
+    this.#refused.set(report.reportId, report);
+    return { inserted };
+  }
+
+  refused() {
+    return [...this.#refused.values()];
   }
 
   /** Return the tenant's own passages that share words with the query, best first. */

@@ -156,7 +156,7 @@ class MicrophoneStream:
             return
         if stream is not None and not stream.is_stalled:
             self._listener.on_stt_available(True)
-        self._reporter.final(text, audio_s, self._speech_ended_s)
+        self._reporter.final(text, audio_s, self._speech_ended_s, stream.language if stream is not None else "")
 
     def _on_lost(self) -> None:
         self._reporter.lost()

@@ -6,12 +6,16 @@ import asyncio
 from typing import Any, cast
 
 import aiohttp
-from livekit.agents import stt, tts
+from livekit.agents import NOT_GIVEN, NotGivenOr, stt, tts
 from livekit.plugins import deepgram, elevenlabs
 
-from room_agent.core.settings import SpeechSettings
+from room_agent.core.settings import SpeechSettings, takes_keyterms
 
 CLOSE_TIMEOUT_S = 2.0
+ENDPOINTING_MS, MULTI_ENDPOINTING_MS = 25, 100
+"""The silence after which Deepgram ends a segment: the plugin's default, and its advice for several languages."""
+MAX_KEYTERMS, MAX_KEYTERM_CHARS = 8, 40
+"""Deepgram takes 500 tokens of them; a longer list stops the transcription."""
 
 
 def stt_plugins(settings: SpeechSettings, http: aiohttp.ClientSession) -> list[stt.STT[Any]]:
@@ -25,12 +29,21 @@ def stt_plugins(settings: SpeechSettings, http: aiohttp.ClientSession) -> list[s
             http_session=http,
             sample_rate=16_000,
             mip_opt_out=True,
+            endpointing_ms=MULTI_ENDPOINTING_MS if settings.detects_language else ENDPOINTING_MS,
+            keyterm=_keyterms(settings, model),
         )
         for model in settings.stt_models
     ]
 
 
-def tts_plugins(settings: SpeechSettings, http: aiohttp.ClientSession) -> list[tts.TTS[Any]]:
+def _keyterms(settings: SpeechSettings, model: str) -> NotGivenOr[list[str]]:
+    """Return the names by which people call the agent, as STT is to write them."""
+    if not settings.keyterms or not takes_keyterms(model):
+        return NOT_GIVEN
+    return [name[:MAX_KEYTERM_CHARS] for name in settings.names[:MAX_KEYTERMS]]
+
+
+def tts_plugins(settings: SpeechSettings, http: aiohttp.ClientSession) -> list[elevenlabs.TTS]:
     """Return one ElevenLabs plugin a model. PCM output needs no decoder."""
     return [
         _ElevenLabsTts(

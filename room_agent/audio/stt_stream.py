@@ -105,6 +105,8 @@ class SttStream:
         self.has_failed = False
         self.has_responded = False
         """Whether any message arrived, even one without words."""
+        self.language = ""
+        """The code of the language of the last final transcript: the detected one, or the one that was set."""
         with messages_reported_to(self._on_message):
             self._stream = service.stream(conn_options=APIConnectOptions(max_retry=0, timeout=CONNECT_TIMEOUT_S))
         self._reading = asyncio.create_task(self._read(), name="stt stream")
@@ -213,4 +215,5 @@ class SttStream:
             self._interim, self._message_since = event.alternatives[0].text, False
         elif event.type == kind.FINAL_TRANSCRIPT:
             self._finals.append(event.alternatives[0].text)
+            self.language = str(event.alternatives[0].language)
             self._interim, self._final_since_flush = "", self._flushed

@@ -19,6 +19,8 @@ class Utterance:
     spoken_s: float
     ended_at_s: float
     """When the voice fell silent, by the clock passed to the microphones."""
+    language: str = ""
+    """The code of its language, where STT detects that."""
 
 
 class TranscriptListener(Protocol):
@@ -128,12 +130,19 @@ class TranscriptReporter:
         if self._stable.should_report(text, final, self._clock()):
             self._listener.on_stable_partial(self._identity, text)
 
-    def final(self, text: str, spoken_s: float, ended_at_s: float) -> None:
+    def final(self, text: str, spoken_s: float, ended_at_s: float, language: str = "") -> None:
         """Report a complete utterance."""
         self._reset()
         self._counters.utterances += 1
         self._listener.on_final(
-            Utterance(identity=self._identity, track=self._track, text=text, spoken_s=spoken_s, ended_at_s=ended_at_s)
+            Utterance(
+                identity=self._identity,
+                track=self._track,
+                text=text,
+                spoken_s=spoken_s,
+                ended_at_s=ended_at_s,
+                language=language,
+            )
         )
 
     def wordless(self) -> None:

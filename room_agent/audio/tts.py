@@ -79,13 +79,14 @@ MAX_SPEECH_S = 180.0
 
 # A speech is synthesized in a task of its own, with a copy of the context that queued it.
 _ASKER: ContextVar[str] = ContextVar("asker", default="")
+_LANGUAGE: ContextVar[str] = ContextVar("language", default="")
 
 
 class _SpeakingAgent(Agent):
     """Ends the speech without a log on a TTS failure: the error event reports it, and the message quotes the text."""
 
     def __init__(
-        self, wait_for_subscriber: Callable[[], Awaitable[bool]], on_speaking_for: Callable[[str], None]
+        self, wait_for_subscriber: Callable[[], Awaitable[bool]], on_speaking_for: Callable[[str, str], None]
     ) -> None:
         super().__init__(instructions="")
         self._wait_for_subscriber = wait_for_subscriber
@@ -94,7 +95,7 @@ class _SpeakingAgent(Agent):
     async def tts_node(self, text: AsyncIterable[str], model_settings: ModelSettings) -> AsyncIterator[rtc.AudioFrame]:
         if not await self._wait_for_subscriber():
             return
-        self._on_speaking_for(_ASKER.get())
+        self._on_speaking_for(_ASKER.get(), _LANGUAGE.get())
         try:
             async for frame in Agent.default.tts_node(self, _encodable(text), model_settings):
                 yield frame
@@ -119,8 +120,8 @@ class SpeechOutput:
         )
         self.on_available: Callable[[bool], None] = lambda _: None
         """Called with True when speech becomes audible, and with False when TTS or its session fails."""
-        self.on_speaking_for: Callable[[str], None] = lambda _: None
-        """Called before each speech with the participant for whom it is; empty where that is nobody."""
+        self.on_speaking_for: Callable[[str, str], None] = lambda *_: None
+        """Called before each speech with the participant for whom it is, and the language; empty if there is none."""
         self._clock = clock
         self._cooldown_until_s = self._restart_from_s = -1.0
         self._session: AgentSession[None] | None = None
@@ -149,7 +150,7 @@ class SpeechOutput:
         session.on("agent_state_changed", self._on_state_changed)
         session.on("close", self._on_session_closed)
         self._session = session
-        agent = _SpeakingAgent(self._wait_for_subscriber, lambda asker: self.on_speaking_for(asker))
+        agent = _SpeakingAgent(self._wait_for_subscriber, lambda *speech: self.on_speaking_for(*speech))
         if room is None:
             await session.start(agent, session_host=False, record=False)
             return
@@ -183,21 +184,22 @@ class SpeechOutput:
             return False
         return self._room is None or (self._subscribers is not None and self._subscribers.may_come)
 
-    def say(self, text: str | AsyncIterator[str], asker: str = "") -> SpeechHandle | None:
+    def say(self, text: str | AsyncIterator[str], asker: str = "", language: str = "") -> SpeechHandle | None:
         """Queue `text` behind the current speech; return None if speech is not available.
 
-        `asker` is the participant for whom it is spoken, and to whom its cost counts.
+        `asker` is the participant for whom it is spoken, and to whom its cost counts; `language` chooses the voice.
         """
         if not self.is_available:
             return None
-        token = _ASKER.set(asker)
+        tokens = _ASKER.set(asker), _LANGUAGE.set(language)
         try:
             return self.session.say(text, add_to_chat_ctx=False)
         except RuntimeError as error:
             log.warning("tts session refused speech", error=type(error).__name__)
             return None
         finally:
-            _ASKER.reset(token)
+            _ASKER.reset(tokens[0])
+            _LANGUAGE.reset(tokens[1])
 
     async def wait_until_played(self, handle: SpeechHandle) -> None:
         """Wait until a speech was played to its end or interrupted; interrupt it after `MAX_SPEECH_S`."""

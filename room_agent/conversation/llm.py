@@ -16,6 +16,8 @@ from room_agent.core.router_client import RouterClient
 from room_agent.core.router_errors import RouterError
 from room_agent.core.router_transport import KEPT_S, tls
 from routing.errors import RayroomError
+from routing.models import Tier
+from routing.telemetry.current_request import request_headers
 from routing.telemetry.tracing import trace_headers
 
 AUTO = "auto"
@@ -53,28 +55,34 @@ class RouterLlm:
             timeout=FIRST_TOKEN_TIMEOUT_S,
             http_client=openai.DefaultAsyncHttpxClient(verify=tls(), limits=httpx2.Limits(keepalive_expiry=KEPT_S)),
         )
-        self._llm = livekit_openai.LLM(
-            model=tier, client=self._client, max_retries=0, max_completion_tokens=MAX_OUTPUT_TOKENS
+        self._llm, self._simple_llm = (
+            livekit_openai.LLM(model=model, client=self._client, max_retries=0, max_completion_tokens=MAX_OUTPUT_TOKENS)
+            for model in (tier, Tier.SIMPLE.value)
         )
 
     async def aclose(self) -> None:
         async with asyncio.timeout(NEXT_TOKEN_TIMEOUT_S):
             await self._llm.aclose()
+            await self._simple_llm.aclose()
             await self._client.close()
 
     async def answer(
-        self, messages: Sequence[dict[str, Any]], failed_before: bool = False, participant: str = ""
+        self,
+        messages: Sequence[dict[str, Any]],
+        failed_before: bool = False,
+        participant: str = "",
+        simple: bool = False,
     ) -> AsyncIterator[str]:
         """Yield the answer in pieces as they arrive, with at most one retry before the first. Raises NoAnswer.
 
-        Closing the iterator cancels the request. `failed_before` makes the router prefer a stronger model, and the bill
-        names the participant.
+        Closing the iterator cancels the request. `failed_before` makes the router prefer a stronger model, `simple` has
+        a cheap one answer in any case, and the bill names the participant.
         """
         context = _context(messages)
         for is_retry in (False, True):
             begun = False
             try:
-                async for words in self._stream(context, failed_before, participant):
+                async for words in self._stream(context, failed_before and not simple, participant, simple):
                     begun = True
                     yield words
                 return
@@ -85,15 +93,18 @@ class RouterLlm:
                     raise NoAnswer(Trouble.BUDGET if status == 402 else Trouble.THINKING, status) from None
             await self._before_retry(status)
 
-    async def _stream(self, context: llm.ChatContext, failed_before: bool, participant: str) -> AsyncIterator[str]:
+    async def _stream(
+        self, context: llm.ChatContext, failed_before: bool, participant: str, simple: bool
+    ) -> AsyncIterator[str]:
         options = APIConnectOptions(max_retry=0, timeout=FIRST_TOKEN_TIMEOUT_S)
         timeout_s, characters = FIRST_TOKEN_TIMEOUT_S, 0
         extra: dict[str, Any] = {"metadata": {"last_answer": "failed"}} if failed_before else {}
         if participant:
             extra["user"] = participant
-        if headers := trace_headers():
-            extra["extra_headers"] = dict(headers)
-        async with self._llm.chat(chat_ctx=context, conn_options=options, extra_kwargs=extra) as stream:
+        if headers := {**trace_headers(), **request_headers()}:
+            extra["extra_headers"] = headers
+        model = self._simple_llm if simple else self._llm
+        async with model.chat(chat_ctx=context, conn_options=options, extra_kwargs=extra) as stream:
             while characters < MAX_CHARS:
                 try:
                     async with asyncio.timeout(timeout_s):

@@ -22,11 +22,13 @@ from room_agent.conversation.notices import Notices, Trouble
 from room_agent.conversation.question_queue import Question
 from room_agent.conversation.responder import Responder
 from room_agent.conversation.transcription import Transcription
+from room_agent.conversation.unsure_turns import UnsureTurns
 from room_agent.core.participants import AbsenceTracker, Participants
 from room_agent.core.settings import SpeechSettings
 from room_agent.core.tasks import OwnedTasks
-from room_agent.intent.addressee import Addressee, AddresseeContext, find_addressee
-from room_agent.intent.stop_words import asks_to_stop
+from room_agent.intent.addressee import AddresseeContext, find_addressee
+from room_agent.intent.stop_words import asks_agent_to_stop, asks_to_stop
+from room_agent.records.recorder import MeetingRecorder
 from routing.models import TenantAgent
 
 CHECK_EVERY_S = 1.0
@@ -47,8 +49,10 @@ class ConversationManager:
         services: SttServices | None,
         speech_output: SpeechOutput | None,
         agent: TenantAgent,
+        recorder: MeetingRecorder | None = None,
     ) -> None:
         self._room = room
+        self._recorder = recorder
         self._greeting = agent.greeting
         self._settings = settings
         self._context = context
@@ -60,10 +64,11 @@ class ConversationManager:
         self._microphones = MicrophoneTracks(settings.max_microphones, self._transcribe)
         self._tasks = OwnedTasks()
         self._not_addressed = 0
+        self._unsure = UnsureTurns()
         self.speech_output = speech_output
         self.notices = Notices(self._transcription, speech_output if agent.speaks_unasked else None, clock)
         self.responder = Responder(
-            context, llm, self._transcription, self.notices, speech_output, clock, self._participants
+            context, llm, self._transcription, self.notices, speech_output, clock, self._participants, recorder
         )
 
     async def start(self) -> None:
@@ -116,6 +121,7 @@ class ConversationManager:
             "voice_captions_lost": self._transcription.lost,
         }
         counts |= {f"hearing_{name}": count for name, count in asdict(self._stt_counters).items()}
+        counts |= self._unsure.report()
         return counts | self.responder.report() | self.notices.report() | self._context.knowledge.counts.report()
 
     # The microphones call these; see transcripts.TranscriptListener.
@@ -130,13 +136,23 @@ class ConversationManager:
 
     def on_stable_partial(self, identity: str, text: str) -> None:
         """Start retrieval before the question is complete: a search takes as long as the rest of the pause."""
-        if self.responder.is_free and self._find_addressee(identity, text).to_agent:
+        if not self.responder.is_free:
+            return
+        context = self._addressee_context(identity)
+        address = find_addressee(text, identity, context, self._clock(), self._settings.names)
+        # The marks of a question come with its end only, and a person alone is mostly answered.
+        if address == "addressed" or (address == "unsure" and context.is_alone(identity)):
             self._context.prefetch(text, identity)
 
     def on_final(self, utterance: Utterance) -> None:
         """Publish a final transcript, and answer it if it addresses the agent."""
         name = self._participants.name(utterance.identity)
-        self._receive(utterance.identity, name, utterance.text, utterance.ended_at_s)
+        # Where Deepgram detects none it repeats its setting.
+        detected = self._settings.detects_language and utterance.language != self._settings.language
+        language = utterance.language if detected else ""
+        if self._recorder is not None:
+            self._recorder.add_utterance(utterance.identity, name, utterance.text, "speech")
+        self._receive(utterance.identity, name, utterance.text, utterance.ended_at_s, language)
         self._transcription.final(utterance.identity, name, utterance.track, utterance.text)
 
     def on_stt_available(self, available: bool) -> None:
@@ -150,6 +166,8 @@ class ConversationManager:
     def on_chat_message(self, message: ReceivedMessage) -> None:
         """Answer a chat message if it addresses the agent."""
         name = self._participants.name(message.identity)
+        if self._recorder is not None:
+            self._recorder.add_utterance(message.identity, name, message.text, "chat")
         self._receive(message.identity, name, message.text, message.received_at_s)
 
     def _on_tts_available(self, available: bool) -> None:
@@ -195,36 +213,51 @@ class ConversationManager:
         # A participant may have come back, and their question waits for that.
         self.responder.queue.wake()
 
-    def _receive(self, identity: str, name: str, text: str, at_s: float) -> None:
+    def _receive(self, identity: str, name: str, text: str, at_s: float, language: str = "") -> None:
         """Answer a text that addresses the agent, and add any other to the context."""
-        addressee = self._find_addressee(identity, text)
+        context = self._addressee_context(identity)
+        address = find_addressee(text, identity, context, self._clock(), self._settings.names)
+        called_to_stop = asks_agent_to_stop(text, self._settings.names)
         # Agents are never answered: two of them could go on without end.
-        to_agent = not self._participants.is_agent(identity) and addressee.to_agent
-        if to_agent and asks_to_stop(text, self._settings.names):
-            self._stop(identity, addressee.rule == "called by name")
-        elif to_agent:
+        if self._participants.is_agent(identity):
+            address, called_to_stop = "not addressed", False
+        is_meant = address != "not addressed" or self.responder.is_speaking
+        # A person alone is the only one who can be meant: neither the model nor the limit is that of a meeting.
+        alone = context.is_alone(identity)
+        if called_to_stop or (is_meant and asks_to_stop(text, self._settings.names)):
+            self._stop(identity, called_to_stop)
+        elif address == "addressed" or (address == "unsure" and (alone or self._unsure.admits(self._clock()))):
             if self._participants.missing({identity}):
                 # They may not come back for the answer, but their text belongs to the context of other answers.
                 self._context.add_remark(name, text)
-            self.responder.ask(Question(identity=identity, name=name, text=text, asked_at_s=at_s))
+            self.responder.ask(
+                Question(
+                    identity=identity,
+                    name=name,
+                    text=text,
+                    asked_at_s=at_s,
+                    unsure=address == "unsure",
+                    simple=address == "unsure" and not alone,
+                    language=language,
+                )
+            )
         else:
             self._not_addressed += 1
             self._context.add_remark(name, text)
 
     def _stop(self, identity: str, called: bool) -> None:
         """Stop the answer. A participant who only waits, and did not call the agent, drops just their own question."""
-        was_waiting = self.responder.queue.asked_at_s(identity) is not None
+        was_waiting = self.responder.queue.get(identity) is not None
         self.responder.queue.drop(identity)
         if called or not was_waiting:
             self.responder.interrupt()
 
-    def _find_addressee(self, identity: str, text: str) -> Addressee:
+    def _addressee_context(self, identity: str) -> AddresseeContext:
         answered, answered_at_s = self.responder.answered
-        context = AddresseeContext(
+        return AddresseeContext(
             people=self._participants.all(),
             former=self._participants.former(),
             answered=answered,
             answered_at_s=answered_at_s,
-            waits_since_s=self.responder.queue.asked_at_s(identity),
+            waits_since_s=self.responder.waits_since_s(identity),
         )
-        return find_addressee(text, identity, context, self._clock(), self._settings.names)

@@ -20,6 +20,12 @@ class Question:
     text: str = field(repr=False)
     asked_at_s: float
     """The end of speech, or the arrival of the chat message. Answer delays are measured from it."""
+    unsure: bool = False
+    """Whether it may be for somebody else, so that the model may answer with silence."""
+    simple: bool = False
+    """Whether a cheap model answers in any case."""
+    language: str = ""
+    """The code of the language in which it was spoken, as far as STT detects that."""
 
 
 class QuestionQueue:
@@ -38,21 +44,22 @@ class QuestionQueue:
         """Add a question, or append it to the participant's waiting one. A full queue sheds it."""
         before = self._waiting.get(question.identity)
         if before is not None:
-            self._waiting[question.identity] = self._joined(before.text, question)
+            self._waiting[question.identity] = self._joined(before, question)
         elif len(self._waiting) < self._max_waiting:
             self._waiting[question.identity] = question
         else:
             self.shed += 1
         self._changed.set()
 
-    def join(self, before: str, question: Question) -> None:
-        """Offer a question that continues the text `before` of the same participant."""
+    def join(self, before: Question, question: Question) -> None:
+        """Offer a question that continues another of the same participant."""
         self.offer(self._joined(before, question))
 
-    def _joined(self, before: str, question: Question) -> Question:
-        text = f"{before} {question.text}"
+    def _joined(self, before: Question, question: Question) -> Question:
+        text = f"{before.text} {question.text}"
         if len(text) <= MAX_CHARS:
-            return replace(question, text=text)
+            unsure, simple = before.unsure and question.unsure, before.simple and question.simple
+            return replace(question, text=text, unsure=unsure, simple=simple)
         self.shed += 1
         return question
 
@@ -61,10 +68,9 @@ class QuestionQueue:
         """Return the identities of the participants with a waiting question."""
         return set(self._waiting)
 
-    def asked_at_s(self, identity: str) -> float | None:
-        """Return the time of a participant's waiting question, or None."""
-        question = self._waiting.get(identity)
-        return question.asked_at_s if question is not None else None
+    def get(self, identity: str) -> Question | None:
+        """Return a participant's waiting question, or None."""
+        return self._waiting.get(identity)
 
     def drop(self, identity: str) -> None:
         """Remove a participant's waiting question, if any."""
@@ -81,8 +87,8 @@ class QuestionQueue:
         self._changed.set()
 
     async def next(self, present: Container[str]) -> Question:
-        """Wait for and remove the oldest question of a participant in `present`."""
-        while (first := next((identity for identity in self._waiting if identity in present), None)) is None:
+        """Wait for and remove the oldest question of a participant in `present`; unsure ones come last."""
+        while not (waiting := [one for one in self._waiting.values() if one.identity in present]):
             self._changed.clear()
             await self._changed.wait()
-        return self._waiting.pop(first)
+        return self._waiting.pop(min(waiting, key=lambda question: question.unsure).identity)

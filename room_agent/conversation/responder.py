@@ -17,11 +17,15 @@ from room_agent.conversation.llm import NoAnswer, RouterLlm
 from room_agent.conversation.notices import Notices, Trouble
 from room_agent.conversation.question_queue import Question, QuestionQueue
 from room_agent.conversation.transcription import Transcription
+from room_agent.conversation.turn_notes import turn_messages
 from room_agent.core.counters import Delays
 from room_agent.core.tasks import log_task_end
+from room_agent.intent.silence import words_unless_silent
+from room_agent.records.recorder import MeetingRecorder
 from routing.complexity import rejects
 from routing.evidence import needs_stronger
 from routing.models import Answer
+from routing.telemetry.current_request import current_request_id, new_request
 from routing.telemetry.tracing import task_span
 
 LAST_ANSWER_S = 120.0
@@ -44,6 +48,7 @@ class PendingAnswer:
         self.sources: tuple[str, ...] = ()
         self.handle: SpeechHandle | None = None
         self._asker = question.identity
+        self._language = question.language
         self._speech_output = speech_output
         self._transcript = transcription.begin_answer(question.identity)
         # Unbounded, but an answer is not longer than llm.MAX_CHARS.
@@ -52,7 +57,7 @@ class PendingAnswer:
     def begin(self) -> None:
         """Open the TTS stream, so that it connects while the model computes the first token."""
         if self._speech_output is not None and self.handle is None:
-            self.handle = self._speech_output.say(self._spoken(), self._asker)
+            self.handle = self._speech_output.say(self._spoken(), self._asker, self._language)
 
     def add(self, words: str) -> None:
         """Write and speak some words. Blanks before the first word are dropped."""
@@ -120,6 +125,7 @@ class Responder:
         speech_output: SpeechOutput | None,
         clock: Callable[[], float],
         present: Container[str],
+        recorder: MeetingRecorder | None = None,
     ) -> None:
         self.llm = llm
         self.queue = QuestionQueue()
@@ -127,13 +133,14 @@ class Responder:
         """The question that is being answered."""
         self.has_begun = False
         """Whether the answer has its first word."""
-        self.answers = self.interruptions = 0
+        self.answers = self.interruptions = self.silent = 0
         self._context = context
         self._transcription = transcription
         self._notices = notices
         self._speech_output = speech_output
         self._clock = clock
         self._present = present
+        self._recorder = recorder
         self._task: asyncio.Task[None] | None = None
         self._answered_identity: str | None = None
         self._answered_at_s = 0.0
@@ -147,9 +154,10 @@ class Responder:
             if Trouble.BUDGET in self._notices:
                 continue
             self.question, self.has_begun = question, False
-            self._answered_identity = question.identity
+            if not question.unsure:
+                self._answered_identity = question.identity
             # A task of its own, so that an interruption cancels the answer and not this loop.
-            self._task = asyncio.create_task(self._answer(question), name="answer")
+            self._task = asyncio.create_task(self._answer_request(question), name="answer")
             try:
                 await asyncio.wait({self._task}, timeout=MAX_ANSWER_S)
             finally:
@@ -159,20 +167,28 @@ class Responder:
             self.question = None
 
     async def open_questions(self) -> list[Question]:
-        """Take the questions that wait. The answer that has begun may end; if it does not, its question comes first."""
-        waiting = self.queue.take_all()
+        """Take the questions that wait. The answer that has begun may end; if it does not, its question comes first.
+
+        Unsure ones are dropped: they are not worth a second call.
+        """
+        waiting = [question for question in self.queue.take_all() if not question.unsure]
         current, task = self.question, self._task
         if current is None or task is None:
             return waiting
         if self.has_begun:
             await asyncio.wait({task}, timeout=LAST_ANSWER_TIMEOUT_S)
-        return waiting if task.done() else [current, *waiting]
+        return waiting if task.done() or (current.unsure and not self.has_begun) else [current, *waiting]
 
     async def aclose(self) -> None:
         """Cancel the current answer and wait until it has ended."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task}, timeout=CLOSE_TIMEOUT_S)
+
+    @property
+    def is_speaking(self) -> bool:
+        """Return whether an answer is being written or spoken."""
+        return self.question is not None and self.has_begun
 
     @property
     def is_free(self) -> bool:
@@ -184,7 +200,15 @@ class Responder:
         """Return the identity that the last answer was for, and the time of its end: now, while it goes on."""
         if self._answered_identity is None:
             return None, None
-        return self._answered_identity, self._clock() if self.question is not None else self._answered_at_s
+        goes_on = self.question is not None and self.question.identity == self._answered_identity
+        return self._answered_identity, self._clock() if goes_on else self._answered_at_s
+
+    def waits_since_s(self, identity: str) -> float | None:
+        """Return the time of a participant's question whose answer has not begun; None without one that is sure."""
+        current = self.question
+        is_current = current is not None and current.identity == identity and not self.has_begun
+        question = current if is_current else self.queue.get(identity)
+        return question.asked_at_s if question is not None and not question.unsure else None
 
     @property
     def askers(self) -> set[str]:
@@ -203,7 +227,7 @@ class Responder:
             self.queue.offer(question)
         else:
             # They went on speaking before the first word of the answer: both texts are one question.
-            self.queue.join(current.text, question)
+            self.queue.join(current, question)
 
     def on_speech(self, identity: str, speech_s: float) -> None:
         """Interrupt the answer when its asker has been speaking for `INTERRUPTION_S` (barge-in)."""
@@ -236,6 +260,7 @@ class Responder:
         counts: dict[str, float] = {
             "voice_answers": self.answers,
             "voice_interruptions": self.interruptions,
+            "voice_silent": self.silent,
             "voice_questions_shed": self.queue.shed,
             "voice_first_sounds": self._first_sounds.count,
             "voice_first_sound_ms": round(1_000 * self._first_sounds.total_s),
@@ -243,12 +268,17 @@ class Responder:
         word = self._first_words.percentiles("voice_first_word")
         return counts | word | self._first_sounds.percentiles("voice_first_sound")
 
+    async def _answer_request(self, question: Question) -> None:
+        with new_request():
+            await self._answer(question)
+
     async def _answer(self, question: Question) -> None:
         answer = PendingAnswer(self._transcription, question, self._speech_output)
         # Cancellation reaches `finally` without passing an `except` below, so it is the default.
         interrupted, failed = True, False
         try:
-            with task_span("question"):
+            with task_span("question") as span:
+                span.set(rayroom__request_id=current_request_id())
                 turn = await self._context.turn(question.text, question.name, question.identity)
                 self._context.add_remark(question.name, question.text)
                 await self._speak(turn, answer, question)
@@ -256,35 +286,65 @@ class Responder:
         except NoAnswer as error:
             interrupted, failed = False, True
             log.warning("answer failed", trouble=str(error.trouble), status=error.http_status)
-            self._notices.failed(error.trouble)
+            self._announce(error.trouble, answer, question)
         except Exception:
             # The asker is told whatever the error is; `run` logs it.
             interrupted, failed = False, True
-            self._notices.failed(Trouble.THINKING)
+            self._announce(Trouble.THINKING, answer, question)
             raise
         finally:
             answer.end(interrupted)
             self._context.answered(answer.text, interrupted)
-            self._answered_at_s = self._clock()
-            self._last = LastAnswer(
-                to=question.identity,
-                text=answer.text,
-                failed=failed,
+            if answer.text or not question.unsure:
+                self._ended(answer, question, interrupted, failed)
+
+    def _ended(self, answer: PendingAnswer, question: Question, interrupted: bool, failed: bool) -> None:
+        """Note an answer that was asked for, or was given."""
+        self._answered_at_s = self._clock()
+        took_s = self._answered_at_s - question.asked_at_s
+        log.info("question answered", took_s=round(took_s, 3), interrupted=interrupted, failed=failed)
+        if self._recorder is not None and (answer.text or failed):
+            self._recorder.add_answer(
+                question.identity,
+                question.name,
+                answer.text,
+                answer.sources,
+                took_s,
                 interrupted=interrupted,
-                ended_at_s=self._answered_at_s,
+                failed=failed,
             )
+        self._last = LastAnswer(
+            to=question.identity,
+            text=answer.text,
+            failed=failed,
+            interrupted=interrupted,
+            ended_at_s=self._answered_at_s,
+        )
+
+    def _announce(self, trouble: Trouble, answer: PendingAnswer, question: Question) -> None:
+        """Announce that an answer failed; the room need not know of one that nobody may have asked for."""
+        if answer.text or not question.unsure:
+            self._notices.failed(trouble)
 
     async def _speak(self, turn: Turn, answer: PendingAnswer, question: Question) -> None:
         answer.sources = turn.sources
-        answer.begin()
-        tokens = self.llm.answer(turn.messages(), failed_before(self._last, question), question.identity)
+        if not question.simple:
+            # In a meeting a doubtful answer opens no speech before its first word; a person alone is mostly answered.
+            answer.begin()
+        failed, messages = failed_before(self._last, question), turn_messages(turn, question)
+        tokens = self.llm.answer(messages, failed, question.identity, simple=question.simple)
+        if question.unsure:
+            tokens = words_unless_silent(tokens)
         # Closed at once on cancellation: only that cancels the request at the router.
         async with aclosing(tokens):  # type: ignore[type-var]
             async for words in tokens:
                 answer.add(words)
                 if answer.text and not self.has_begun:
-                    self.has_begun = True
+                    self.has_begun, self._answered_identity = True, question.identity
                     self._first_words.add(self._clock() - question.asked_at_s)
+        if not answer.text and question.unsure:
+            self.silent += 1
+            return
         if not answer.text:
             raise NoAnswer(Trouble.THINKING, None)
         answer.finish_speech()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import quote
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, FiniteFloat, ValidationError
@@ -15,10 +15,13 @@ from room_agent.core.router_transport import RouterResponse, RouterTransport
 from routing.capabilities import ImageTokens
 from routing.models import Passage, TenantAgent
 from routing.rooms import read_tenant_agent
+from routing.telemetry.current_request import request_headers
 from routing.telemetry.tracing import trace_headers
 from routing.validation import first_error
 
 OPEN_TIMEOUT_S = 10.0
+RECORD_TIMEOUT_S = 25.0
+"""The router adds up the meeting's costs and calls the backend: both within their own timeouts."""
 FRAME_TIMEOUT_S = 60.0
 """Longer than the router takes at most, or an answer would be billed that nobody reads: cluster/config/timeouts.py."""
 MAX_PASSAGE_CHARS = 8_000
@@ -111,6 +114,13 @@ class SearchPassages(RouterReply):
     passages: tuple[FoundPassage, ...]
 
 
+class ReportedRecord(RouterReply):
+    """The backend's answer to a part of a meeting's record; see routing/records."""
+
+    outcome: Literal["stored", "duplicate", "deleted", "too_large", "refused"]
+    reason: str = ""
+
+
 R = TypeVar("R", bound=RouterReply)
 
 
@@ -182,6 +192,12 @@ class RouterClient:
         reply = await self._post("/v1/knowledge/search", self._token, body, timeout_s)
         return tuple(found.passage() for found in parse(SearchPassages, reply).passages[:top_k])
 
+    async def report_record(self, part: bytes) -> ReportedRecord:
+        """Send the JSON of a part of the meeting's record."""
+        path = f"{self._room_path}/record"
+        response = await send(self._transport, "POST", path, self._token, RECORD_TIMEOUT_S, JSON, part)
+        return parse(ReportedRecord, json_object(response.body))
+
     async def _post_frame(
         self, jpeg: bytes, headers: Mapping[str, str], body: Mapping[str, Any] | None = None
     ) -> RouterResponse:
@@ -217,7 +233,7 @@ async def send(
     body: bytes = b"",
 ) -> RouterResponse:
     """Send a request with a key or a token; return the response of a success. Raises RouterError."""
-    headers = {**(headers or {}), **trace_headers(), "authorization": f"Bearer {credential}"}
+    headers = {**(headers or {}), **trace_headers(), **request_headers(), "authorization": f"Bearer {credential}"}
     response = await transport.request(method, path, headers, body, timeout_s)
     if 200 <= response.status < 300:
         return response

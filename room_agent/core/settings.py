@@ -6,6 +6,7 @@ import datetime as dt
 import os
 import re
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -25,6 +26,8 @@ from routing.vendor_keys import read_key
 log = structlog.get_logger()
 
 TRACK_SETTINGS_URL = "RAYROOM_TRACK_SETTINGS_URL"
+MULTI = "multi"
+"""Deepgram's language for speakers of several languages."""
 LISTED = r"[^,\s]"
 """The pattern of a list with at least one item: a character other than a comma or a blank."""
 
@@ -42,19 +45,38 @@ class SpeechSettings:
     stt_models: tuple[str, ...]
     tts_models: tuple[str, ...]
     language: str
+    """Deepgram's code, or `multi` for the language that each speaker chooses."""
     names: tuple[str, ...]
     max_microphones: int
     pause_s: float
+    voices: Mapping[str, str] = field(default_factory=dict)
+    """The voices of single languages, by the code of the language."""
+    keyterms: bool = False
+    """Whether Deepgram listens for the names in particular, which costs extra."""
 
     def of_tenant(self, agent: TenantAgent) -> SpeechSettings:
         """Return the settings as a tenant's agent changes them; a language without a price stays the worker's."""
         language = agent.language or self.language
-        if not _has_prices(self.stt_models, language):
+        if not _has_prices(self.stt_models, language, self.keyterms):
             log.warning("language of the tenant's agent ignored", language=language)
             language = self.language
         return replace(
-            self, names=agent.names or self.names, voice_id=agent.voice_id or self.voice_id, language=language
+            self,
+            names=agent.names or self.names,
+            voice_id=agent.voice_id or self.voice_id,
+            voices=agent.voices,
+            language=language,
         )
+
+    @property
+    def detects_language(self) -> bool:
+        """Return whether STT finds out the language of each utterance."""
+        return self.language == MULTI
+
+    @property
+    def spoken_language(self) -> str:
+        """Return the code of the room's language; empty where each speaker chooses one."""
+        return "" if self.detects_language else self.language
 
 
 class AgentSettings(BaseSettings):
@@ -89,7 +111,8 @@ class AgentSettings(BaseSettings):
     usage_dir: Annotated[Path, Field(validation_alias="RAYROOM_USAGE_DIR")] = Path(".rayroom/agent")
     """The directory of the usage journals. Speech usage is journaled before it is sent, so a killed job is billed too.
 
-    It should be on a disk that outlives the process: the next worker that starts there bills the usage left in it.
+    It should be on a disk that outlives the process: the next worker that starts there bills the usage left in it, and
+    sends the records of meetings that wait below it, where a tenant wants records.
     """
     dispatch_url: Annotated[str, Field(validation_alias="RAYROOM_DISPATCH_URL", pattern=r"^(https?://\S+)?$")] = ""
     """The address of `rayroom dispatch`, if it runs: with the worker's heartbeats it replaces a dead agent at once."""
@@ -119,8 +142,10 @@ class AgentSettings(BaseSettings):
     stt_models: Annotated[str, Field(validation_alias="RAYROOM_STT_MODELS", pattern=LISTED)] = "nova-3"
     """Separated by commas, in the order of use. Each needs a row in routing/prices.toml; so do the TTS models.
 
-    With the language `multi` the row is that of the model's name with `-multi`.
+    With the language `multi` the row is that of the model's name with `-multi`; with key terms `-keyterm` follows.
     """
+    keyterms: Annotated[Literal["on", "off"], Field(validation_alias="RAYROOM_KEYTERMS")] = "on"
+    """Whether Deepgram gets the agent's names as key terms of nova-3, for 0.0013 USD a minute more."""
     tts_models: Annotated[str, Field(validation_alias="RAYROOM_TTS_MODELS", pattern=LISTED)] = (
         "eleven_flash_v2_5,eleven_turbo_v2_5"
     )
@@ -166,6 +191,7 @@ class AgentSettings(BaseSettings):
             tts_models=listed(self.tts_models),
             language=self.language,
             names=listed(self.names),
+            keyterms=self.keyterms == "on",
             max_microphones=self.max_microphones,
             pause_s=self.pause_s,
         )
@@ -202,11 +228,11 @@ def load_settings() -> AgentSettings:
     return settings
 
 
-def _has_prices(stt_models: tuple[str, ...], language: str) -> bool:
+def _has_prices(stt_models: tuple[str, ...], language: str, keyterms: bool) -> bool:
     prices = load_prices()
     try:
         for model in stt_models:
-            prices.of(stt_price_name(model, language), dt.datetime.now(dt.UTC).date())
+            prices.of(stt_price_name(model, language, keyterms), dt.datetime.now(dt.UTC).date())
     except ConfigurationError:
         return False
     return True
@@ -215,14 +241,19 @@ def _has_prices(stt_models: tuple[str, ...], language: str) -> bool:
 def _check_voice(speech: SpeechSettings) -> None:
     """Raise ConfigurationError for a model without a price: the router rejects usage that it cannot bill."""
     prices, today = load_prices(), dt.datetime.now(dt.UTC).date()
-    stt_models = (stt_price_name(model, speech.language) for model in speech.stt_models)
+    stt_models = (stt_price_name(model, speech.language, speech.keyterms) for model in speech.stt_models)
     for model in (*stt_models, *speech.tts_models):
         prices.of(model, today)
 
 
-def stt_price_name(model: str, language: str) -> str:
-    """Return the name of a model's row: Deepgram prices the language `multi` apart."""
-    return f"{model}-multi" if language == "multi" else model
+def stt_price_name(model: str, language: str, keyterms: bool) -> str:
+    """Return the name of a model's row: Deepgram prices the language `multi` and key terms apart."""
+    return f"{model}{'-multi' * (language == MULTI)}{'-keyterm' * (keyterms and takes_keyterms(model))}"
+
+
+def takes_keyterms(model: str) -> bool:
+    """Return whether a model of Deepgram's takes key terms; the others refuse them."""
+    return model.startswith("nova-3")
 
 
 def _key(field_name: str) -> str:

@@ -1,56 +1,57 @@
-"""Recognises English utterances that need no answer: thanks, and requests to stop."""
+"""Recognises an utterance that only tells the agent to stop, in the languages of a small table.
+
+Whoever is being answered stops the agent by speaking at all. These words are for everybody else, and for the chat.
+"""
 
 from __future__ import annotations
 
 import re
 
-from room_agent.text.normalize import folded
+from room_agent.text.normalize import READ_CHARS, folded, without_accents
 
-_WHILE = "(?:second|sec|moment|minute|bit|while)"
-_THANKS = (
-    "thank you(?: (?:very|so) much)?|thanks(?: (?:a lot|so much))?|much appreciated|okay|ok|alright|all right|right|"
-    "great|good(?: to know)?|very good|sounds good|fine|nice|cool|perfect|excellent|awesome|wonderful|lovely|"
-    "interesting|oh|ah|aha|hm|hmm|mm|um|uh|wow|well|(?:i have |i've |i )?got it|i see|i understand|understood|noted|"
-    "(?:that |it )?makes sense"
-)
-"""Without yes and no: they may reply to a question of the agent."""
-_STOP = (
-    "stop(?: (?:it|that|this|there|right there|talking|speaking|answering))?|"
-    "(?:cancel|forget|skip)(?: (?:it|that|this))?|"
-    "(?:that's |thats |that is )?enough(?: information)?|(?:be |keep )?(?:quiet(?: down)?|silent)|silence|hush|shut up|"
-    "never ?mind|wait|hold on|hang on|pause|(?:that'll|that will) do|no more|no need|mute yourself|zip it|"
-    rf"(?:one|just a) {_WHILE}"
-)
-_POLITE = (
-    f"please|be|no|yes|yeah|hey|right now|now|just|sorry|already|(?:can|could|would) you|you can|i said|for now|"
-    f"for today|(?:for )?a {_WHILE}|{_THANKS}"
-)
-# Possessive: backtracking over "be quiet" repeated many times would take exponential time.
-_ONLY_STOP = re.compile(rf"(?>(?:{_STOP}|{_POLITE}) )*+")
-_STOP_PHRASE = re.compile(rf" (?:{_STOP}) ")
-_ONLY_THANKS = re.compile(rf"(?>(?:{_THANKS}) )++")
-
-
-def acknowledges(text: str) -> bool:
-    """Return whether an utterance is only "okay", "thank you" or the like. "Right?" is a question, so it is not."""
-    return "?" not in folded(text) and _ONLY_THANKS.fullmatch(_words(text).lstrip()) is not None
+STOP_PHRASES = {
+    "en": "stop|stop it|stop talking|be quiet|enough|that's enough|that is enough|never mind|cancel|wait|hold on|pause",
+    "de": "stopp|stop|halt|hör auf|sei still|ruhe|genug|das reicht|es reicht|schon gut|vergiss es|warte|moment",
+    "fr": "stop|arrête|arrêtez|tais-toi|taisez-vous|silence|assez|ça suffit|laisse tomber|attends|attendez|pause",
+    "es": "para|pare|alto|basta|cállate|cállese|silencio|ya basta|déjalo|es suficiente|espera|espere",
+    "it": "stop|basta|basta così|ferma|fermati|smettila|zitto|zitta|silenzio|lascia stare|aspetta|aspetti",
+    "pt": "para|pare|chega|basta|cala-te|cale-se|silêncio|já chega|deixa estar|espera|espere",
+}
+AROUND = {
+    "en": "please|no|okay",
+    "de": "bitte|nein|ja",
+    "fr": "s'il te plaît|s'il vous plaît|non",
+    "es": "por favor|no|vale",
+    "it": "per favore|no",
+    "pt": "por favor|se faz favor|não",
+}
+"""Words that may stand around the phrase."""
 
 
 def asks_to_stop(text: str, names: tuple[str, ...]) -> bool:
-    """Return whether an utterance only requests silence."""
+    """Return whether a whole utterance, without the agent's names and words such as "please", only requests silence."""
+    if len(text) > READ_CHARS:
+        return False
     words = _words(text)
-    for name in names:
-        words = words.replace(f" {_words(name).strip()} ", " ")
-    return _STOP_PHRASE.search(words) is not None and _ONLY_STOP.fullmatch(words.lstrip()) is not None
+    for taken in (*map(_words, names), *_AROUND):
+        # Twice: two of them in a row share a space.
+        words = words.replace(taken, " ").replace(taken, " ") if taken.strip() else words
+    return _ONLY_STOP.fullmatch(words.lstrip()) is not None
 
 
 def asks_agent_to_stop(text: str, names: tuple[str, ...]) -> bool:
-    """Return whether it does so with the agent's name: "stop Rayroom" needs no comma."""
-    # Without names to remove, a text that holds one matches no stop phrase.
+    """Return whether it does so with one of the agent's names."""
+    # Without names to remove, a text that holds one is no stop phrase.
     return asks_to_stop(text, names) and not asks_to_stop(text, ())
 
 
 def _words(text: str) -> str:
-    """Return the words of a text in lower case, with a space around each."""
-    words = re.findall(r"[\w']+", folded(text))
-    return f" {' '.join(words)} "
+    """Return a text's words in lower case without accents, with a space around each."""
+    words = " ".join(re.findall(r"\w+", without_accents(folded(text))))
+    return f" {words} "
+
+
+_STOP = sorted({_words(phrase).lstrip() for phrases in STOP_PHRASES.values() for phrase in phrases.split("|")})
+# The longest first, and possessive: backtracking over many repetitions would take exponential time.
+_ONLY_STOP = re.compile(f"(?>{'|'.join(reversed(_STOP))})++")
+_AROUND = tuple(_words(phrase) for phrases in AROUND.values() for phrase in phrases.split("|"))

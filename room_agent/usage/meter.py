@@ -219,7 +219,7 @@ def metered_stt_session(meter: SpeechMeter) -> aiohttp.ClientSession:
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
             query = self._response.url.query
-            model = stt_price_name(query.get("model", ""), query.get("language", ""))
+            model = stt_price_name(query.get("model", ""), query.get("language", ""), "keyterm" in query)
             self._meter = meter.socket("stt", model, speaker())
             self._duration = AudioDuration(int(query.get("sample_rate", "16000")), int(query.get("channels", "1")))
             self._on_message = message_callback()

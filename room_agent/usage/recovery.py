@@ -6,25 +6,17 @@ The lock of a job is released with its process, so a journal whose lock can be a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
-from filelock import Timeout
 
 from room_agent.core.router_client import RouterClient
 from room_agent.core.router_errors import RouterError
 from room_agent.usage.events import MAX_EVENTS, UsageEvent
-from room_agent.usage.journal import (
-    SUFFIX,
-    JournaledJob,
-    UnbilledUsage,
-    lock_of,
-    lock_path,
-    read_journal,
-)
+from room_agent.usage.job_file import JournaledJob, lock_dead
+from room_agent.usage.journal import SUFFIX, UnbilledUsage, read_journal
 from routing.retry import backoff_s
 
 SCAN_EVERY_S = 5.0
@@ -50,26 +42,13 @@ class UsageRecovery:
 
     async def run(self) -> None:
         """Scan the directory until cancelled, with growing pauses while the router does not bill everything."""
-        failures = 0
-        while True:
-            failures = 0 if await self._recover_logged() else failures + 1
-            await asyncio.sleep(backoff_s(failures + 1, SCAN_EVERY_S, MAX_WAIT_S))
-
-    async def _recover_logged(self) -> bool:
-        """Recover, and log any failure: the next scan tries again."""
-        try:
-            return await self.recover()
-        except OSError as error:
-            log.error("usage journals unreadable", error=error.strerror)
-        except Exception as error:
-            log.error("usage recovery failed", error=type(error).__name__, exc_info=error)
-        return False
+        await recover_for_ever(self.recover, "usage recovery failed")
 
     async def recover(self) -> bool:
         """Bill every dead job; return whether nothing is left. Unbilled journals stay. Raises OSError."""
         all_billed = True
         for path in sorted(self._directory.glob(f"*{SUFFIX}")):
-            with _lock_dead(path) as is_dead:
+            with lock_dead(path) as is_dead:
                 if not is_dead:
                     continue
                 unbilled = _unbilled_job(await asyncio.to_thread(_read, path), path.stat().st_mtime)
@@ -102,6 +81,24 @@ class UsageRecovery:
         return not pending
 
 
+async def recover_for_ever(recover: Callable[[], Awaitable[bool]], failure: str) -> None:
+    """Call `recover` until cancelled, with growing pauses while it returns False; log its errors as `failure`."""
+    failures = 0
+    while True:
+        failures = 0 if await _recover_logged(recover, failure) else failures + 1
+        await asyncio.sleep(backoff_s(failures + 1, SCAN_EVERY_S, MAX_WAIT_S))
+
+
+async def _recover_logged(recover: Callable[[], Awaitable[bool]], failure: str) -> bool:
+    try:
+        return await recover()
+    except OSError as error:
+        log.error(failure, error=error.strerror)
+    except Exception as error:
+        log.error(failure, error=type(error).__name__, exc_info=error)
+    return False
+
+
 def _read(path: Path) -> UnbilledUsage:
     with path.open("rb") as file:
         return read_journal(file)
@@ -119,22 +116,3 @@ def _unbilled_job(usage: UnbilledUsage, at_s: float) -> UnbilledJob | None:
 def _batches(events: Sequence[UsageEvent]) -> Iterator[Sequence[UsageEvent]]:
     for start in range(0, len(events), MAX_EVENTS):
         yield events[start : start + MAX_EVENTS]
-
-
-@contextmanager
-def _lock_dead(path: Path) -> Iterator[bool]:
-    """Hold a journal's lock within the block; yield False where its job lives or another worker has billed it."""
-    lock = lock_of(path)
-    try:
-        lock.acquire()
-    except Timeout:
-        yield False
-        return
-    try:
-        # Another worker may have billed it between the listing and the lock.
-        yield path.exists()
-    finally:
-        # Unlinked before the release: a worker that waits for this file then finds the journal gone.
-        if not path.exists():
-            lock_path(path).unlink(missing_ok=True)
-        lock.release()

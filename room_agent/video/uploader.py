@@ -16,6 +16,7 @@ from room_agent.core.router_errors import RouterAway, RouterError, TokenExpired
 from room_agent.video.events import FrameEvents
 from room_agent.video.frame_request import ScreenDescription, frame_body, superseding
 from room_agent.video.rate_control import RateControl
+from routing.telemetry.current_request import new_request
 from routing.telemetry.tracing import task_span
 
 log = structlog.get_logger()
@@ -114,8 +115,9 @@ class FrameUploader:
                 self._lose()
 
     async def _send(self, frame: KeptFrame) -> None:
-        with task_span("frame") as span:
+        with new_request() as request, task_span("frame") as span:
             span.set(rayroom__frame__source=str(self._track.source), rayroom__frame__why=frame.why)
+            span.set(rayroom__request_id=request.request_id)
             await self._send_traced(frame)
 
     async def _send_traced(self, frame: KeptFrame) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+REQUEST_ID = "x-request-id"
 UNKNOWN_ROUTE = "other"
 """The route of every path that has none: a label must not hold what a caller sends."""
 
@@ -52,3 +56,31 @@ def note_error(code: str) -> None:
     current = CURRENT.get()
     if current is not None:
         current.error_code = code
+
+
+def new_request_id() -> str:
+    return f"req_{uuid.uuid4().hex}"
+
+
+@contextmanager
+def new_request() -> Iterator[CurrentRequest]:
+    """Give the log lines of this task within the block, and its requests to the router, one new id."""
+    request = CurrentRequest(new_request_id())
+    CURRENT.set(request)
+    try:
+        yield request
+    finally:
+        # The task may live on and serve others, and so may the tasks that it has started.
+        request.open = False
+
+
+def serve_request(request_id: str) -> None:
+    """Let the log lines of this task carry the id of a request that another process serves."""
+    if request_id and request_id != current_request_id():
+        CURRENT.set(CurrentRequest(request_id))
+
+
+def request_headers() -> Mapping[str, str]:
+    """Return the header by which the router continues the request of this task."""
+    request_id = current_request_id()
+    return {REQUEST_ID: request_id} if request_id else {}

@@ -29,6 +29,7 @@ EMPTY_ANSWERS = "rayroom_empty_answers_requested_again"
 REFUSALS = "rayroom_refusals"
 REFUSED_UPLOADS = "rayroom_refused_uploads"
 SET_ASIDE_USAGE = "rayroom_speech_usage_set_aside"
+RECORD_PARTS = "rayroom_record_parts"
 FAILED_AUTHENTICATIONS = "rayroom_failed_authentications"
 SPANS_LOST = "rayroom_spans_lost"
 
@@ -36,6 +37,7 @@ ROUTES = (
     *("/v1/chat/completions", "/v1/frames", "/healthz", "/readyz", "/v1/rooms", "/v1/rooms/{room}/heartbeat"),
     *("/v1/rooms/{room}", "/v1/embeddings", "/v1/models", "/v1/models/{model:path}", "/v1/responses"),
     *("/v1/knowledge/search", "/v1/tenants/{tenant_id}/usage", "/v1/bill", "/openapi.json", "other"),
+    *("/v1/rooms/{room}/record", "/v1/tenants/{tenant_id}/records"),
 )
 """The routes of the app; `other` is every path that has none."""
 KNOWN_TIERS = frozenset({"default", "standard", "auto", "flex", "priority", "batch", "on_demand", "scale"})
@@ -153,6 +155,13 @@ ROUTER_METRICS = (
         limit=("tenant", "replica"),
     ),
     _router(SET_ASIDE_USAGE, "counter", "Items of speech usage that have no price here and were not billed."),
+    _router(
+        RECORD_PARTS,
+        "counter",
+        "Parts of meetings' records by the backend's answer.",
+        "outcome",
+        outcome=("stored", "duplicate", "deleted", "too_large", "refused"),
+    ),
     _router(
         FAILED_AUTHENTICATIONS,
         "counter",

@@ -173,13 +173,17 @@ async def test_a_participant_who_withdraws_a_waiting_question_stops_no_other_ans
         assert len(scene.router.chat_requests) == 1 and scene.router.cancelled_chats == 0
 
 
-async def test_a_call_to_a_participant_who_just_left_is_not_answered_by_the_agent(livekit: LiveKit) -> None:
-    async with voice_scene(livekit, voice=False) as scene, joined(livekit, ROOM, "ann") as ann:
+async def test_a_call_to_a_participant_who_just_left_is_left_to_the_model_which_may_be_silent(livekit: LiveKit) -> None:
+    router = ScriptedRouter(answer_chunks=["<sil", "ent>"])
+    async with voice_scene(livekit, router, voice=False) as scene, joined(livekit, ROOM, "ann") as ann:
         async with joined(livekit, ROOM, "bob") as bob:
             await wait_for_chat(scene, ann, bob)
         await eventually(lambda: "bob" not in scene.session._room.remote_participants)
         await ann.send_chat("Bob, are you still there?")
-        await eventually(lambda: scene.speech.report()["voice_not_for_us"] == 1)
+        await eventually(lambda: scene.speech.report()["voice_silent"] == 1)
+        router.answer_chunks = ["Yes."]
         await ann.send_chat("What is it?")
         await eventually(lambda: ann.answers())
-        assert [request["messages"][-1]["content"] for request in scene.router.chat_requests] == ["What is it?"]
+        assert [answer.text for answer in ann.answers()] == ["Yes."]
+        questions = [request["messages"][-1]["content"] for request in scene.router.chat_requests]
+        assert questions == ["Bob, are you still there?", "What is it?"]

@@ -40,8 +40,8 @@ def worker_environment(livekit: LiveKit, router: ScriptedRouter, emulator: Emula
 async def test_a_job_of_the_worker_transcribes_answers_and_reports_its_last_usage(
     livekit: LiveKit, tmp_path: Path
 ) -> None:
-    room = "tenant_acme_job"
-    async with Emulator().running() as emulator, ScriptedRouter().running() as router:
+    room, scripted = "tenant_acme_job", ScriptedRouter(agent={"record": "report"})
+    async with Emulator().running() as emulator, scripted.running() as router:
         environment = worker_environment(livekit, router, emulator, tmp_path)
         async with Processes(tmp_path) as processes, joined(livekit, room, "ann") as ann:
             await processes.start("agent", [sys.executable, "-m", "room_agent", "start"], environment)
@@ -57,7 +57,11 @@ async def test_a_job_of_the_worker_transcribes_answers_and_reports_its_last_usag
         assert (
             sum(event["characters"] for event in usage) == sum(request.characters for request in emulator.journal) > 0
         )
-        assert router.closed == 1 and list((tmp_path / "usage").iterdir()) == []
+        assert router.closed == 1 and not [path for path in (tmp_path / "usage").rglob("*") if path.is_file()]
+        (part,) = router.record_parts
+        texts = [(entry["kind"], entry["name"], entry["text"]) for entry in part["entries"]]
+        assert texts == [("utterance", "ann", "What is the secret word?"), ("answer", "ann", "It says forty two.")]
+        assert part["recordId"].startswith("RM_") and part["startedAt"] <= part["joinedAt"] <= part["endedAt"]
         log = (tmp_path / "agent.log").read_text("utf-8", "replace")
         assert "secret" not in log and "forty two" not in log
 

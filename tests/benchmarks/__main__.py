@@ -8,6 +8,7 @@ import sys
 BENCHMARKS = (
     "bench_frames",
     "bench_decision",
+    "bench_addressee",
     "bench_sight",
     "bench_hedging",
     "bench_simulator",

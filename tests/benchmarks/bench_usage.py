@@ -13,7 +13,8 @@ from statistics import quantiles
 
 from rich.console import Console
 
-from room_agent.usage.journal import JournaledJob, UsageJournal
+from room_agent.usage.job_file import JournaledJob
+from room_agent.usage.journal import UsageJournal
 from room_agent.usage.meter import SpeechMeter
 
 PIECES, SYNCED_PIECES = 20_000, 200

@@ -33,7 +33,7 @@ from deployments.common.settings import (
     VisionSettings,
 )
 from deployments.gateway.metrics import ServeMetrics, router_instruments
-from deployments.gateway.models import GatewaySettings, ModelHandles, RoutedAnswer
+from deployments.gateway.models import BackendDirectory, GatewaySettings, ModelHandles, RoutedAnswer
 from deployments.gateway.service import Gateway
 from deployments.model_replica import ModelReplica
 from deployments.routes import build_routes
@@ -42,8 +42,20 @@ from routing.breaker import BreakerSettings
 from routing.catalogue import Catalogue, load_catalogue
 from routing.errors import BudgetExceeded, RoomClosed, TenantUnknown
 from routing.fairness import FairnessSettings
-from routing.models import Delta, Directory, Intent, Passage, RoomHeartbeat, Settlement, Spending, Tenant, TenantTotals
+from routing.models import (
+    Delta,
+    Intent,
+    Passage,
+    RefusedField,
+    RefusedSource,
+    RoomHeartbeat,
+    Settlement,
+    Spending,
+    Tenant,
+    TenantTotals,
+)
 from routing.ratelimit import TakenRequests
+from routing.records.models import MeetingRecord, ReportAnswer
 from routing.retry import RetrySettings
 from tests.support.recorded_instruments import RecordedInstruments
 from tests.support.scripted_replica import ScriptedReplica
@@ -82,6 +94,8 @@ class Tenants:
     """A directory in memory."""
 
     tenants: dict[str, Tenant] = field(default_factory=lambda: {tenant.tenant_id: tenant for tenant in TENANTS})
+    parts: list[MeetingRecord] = field(default_factory=list)
+    refused: list[tuple[str, RefusedSource, tuple[RefusedField, ...]]] = field(default_factory=list)
 
     async def tenant(self, tenant_id: str) -> Tenant:
         if tenant_id not in self.tenants:
@@ -90,6 +104,16 @@ class Tenants:
 
     async def search(self, tenant_id: str, query: str, embedding: tuple[float, ...], top_k: int) -> tuple[Passage, ...]:
         return ()
+
+    async def report_record(self, record: MeetingRecord) -> ReportAnswer:
+        self.parts.append(record)
+        return ReportAnswer(outcome="stored")
+
+    async def delete_records(self, tenant_id: str, meeting_id: str | None) -> int:
+        return 0
+
+    def report_refused(self, tenant_id: str, source: RefusedSource, fields: Sequence[RefusedField]) -> None:
+        self.refused.append((tenant_id, source, tuple(fields)))
 
 
 class InProcessCluster:
@@ -153,7 +177,7 @@ async def gateway_in_process(
     simulation: SimulationSettings = FAST,
     llm: ServiceSettings | None = None,
     leaf: ModelReplica | ScriptedReplica | None = None,
-    directory: Directory | None = None,
+    directory: BackendDirectory | None = None,
     catalogue: Catalogue | None = None,
     instruments: RecordedInstruments | None = None,
     keys: KeySource = KEYS,

@@ -29,6 +29,9 @@ class ScriptedRouter:
     participants: list[dict[str, str] | None] = field(default_factory=list)
     frames: list[dict[str, str]] = field(default_factory=list)
     heartbeats: list[dict[str, float]] = field(default_factory=list)
+    agent: dict[str, Any] = field(default_factory=dict)
+    """The tenant's agent in the reply to an opening."""
+    record_parts: list[dict[str, Any]] = field(default_factory=list)
     opened: int = 0
     closed: int = 0
     tokens: list[str] = field(default_factory=list)
@@ -62,6 +65,7 @@ class ScriptedRouter:
             [
                 web.post("/v1/rooms", self._open),
                 web.post("/v1/rooms/{room}/heartbeat", self._heartbeat),
+                web.post("/v1/rooms/{room}/record", self._record),
                 web.delete("/v1/rooms/{room}", self._close),
                 web.post("/v1/frames", self._frame),
                 web.post("/v1/knowledge/search", self._search),
@@ -84,7 +88,7 @@ class ScriptedRouter:
         limits = {"frames_per_second": self.fps, "image_long_side_px": 640}
         limits["heartbeat_every_s"] = self.heartbeat_every_s
         body = {"token": f"token-{self.opened}", "expires_at": 0, "simulated": True, "limits": limits}
-        return web.json_response(body | {"takes_participants": self.takes_participants})
+        return web.json_response(body | {"takes_participants": self.takes_participants, "agent": self.agent})
 
     async def _heartbeat(self, request: web.Request) -> web.Response:
         if (status := _next_status(self.heartbeat_statuses)) != 200:
@@ -96,6 +100,10 @@ class ScriptedRouter:
         token = request.headers["authorization"].removeprefix("Bearer ")
         accepted = [event["id"] for event in heartbeat.get("usage", [])]
         return web.json_response({"token": token, "taken": accepted, "budget": self.budget})
+
+    async def _record(self, request: web.Request) -> web.Response:
+        self.record_parts.append(await request.json())
+        return web.json_response({"outcome": "stored"})
 
     async def _close(self, _: web.Request) -> web.Response:
         self.closed += 1

@@ -67,6 +67,8 @@ def agent_environment(plan: Plan) -> dict[str, str]:
     return {
         "RAYROOM_VOICE": "on",
         "RAYROOM_STT_MODELS": "nova-3",
+        # The emulator's request log does not say which requests had key terms, so the bills would differ by name.
+        "RAYROOM_KEYTERMS": "off",
         "RAYROOM_TTS_MODELS": "eleven_flash_v2_5",
         "DEEPGRAM_API_KEY": "emulated",
         "DEEPGRAM_BASE_URL": plan.emulator_url + BASE_PATHS["deepgram"],

@@ -97,6 +97,18 @@ class BackendPeer:
         events: list[dict[str, Any]] = await self._request("GET", "analytics.events", {"tenantId": tenant_id})
         return events
 
+    async def record(self, tenant_id: str, meeting_id: str) -> dict[str, Any] | None:
+        """Return a meeting's record, joined from its parts; None without one."""
+        record: dict[str, Any] | None = await self._request(
+            "GET", "sessions.record", {"tenantId": tenant_id, "meetingId": meeting_id}
+        )
+        return record
+
+    async def refused_fields(self) -> list[dict[str, Any]]:
+        """Return the reports of fields that were left out."""
+        refused: list[dict[str, Any]] = await self._request("GET", "tenants.refused")
+        return refused
+
     async def _request(self, method: str, procedure: str, value: dict[str, Any] | None = None) -> Any:
         payload = {"json": value} if self._superjson else value
         params = {"input": json.dumps(payload)} if value is not None and method == "GET" else None

@@ -25,16 +25,19 @@ from deployments.api.openapi.responses import (
 from deployments.api.openapi.responses_object import ResponseEvent, ResponseObject
 from deployments.api.openapi.room_responses import (
     BillPageBody,
+    DeletedRecords,
     FoundPassages,
     FrameDescription,
     HealthStatus,
     HeartbeatAnswer,
+    ReportedPart,
     RoomGrant,
     TenantReport,
     UsageTotals,
 )
 from deployments.api.responses.schemas import ResponsesRequest
 from deployments.api.room_schemas import Heartbeat, OpenRoom
+from routing.records.models import RecordPart
 
 _REF = "#/components/schemas/{model}"
 ROOM, AGENT, ADMIN = "roomToken", "agentKey", "adminKey"
@@ -79,6 +82,7 @@ _KINDS: tuple[type[BaseModel], ...] = (
     ChatCompletion,
     ChatCompletionChunk,
     ChatRequest,
+    DeletedRecords,
     EmbeddingRequest,
     EmbeddingResponse,
     ErrorEnvelope,
@@ -91,6 +95,8 @@ _KINDS: tuple[type[BaseModel], ...] = (
     KnowledgeSearch,
     ListedModel,
     ModelList,
+    RecordPart,
+    ReportedPart,
     RoomGrant,
     OpenRoom,
     ResponseEvent,

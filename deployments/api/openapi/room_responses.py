@@ -143,6 +143,19 @@ class BillPageBody(ResponseBody):
     next_cursor: str | None
 
 
+class ReportedPart(ResponseBody):
+    """The backend's answer to a part of a meeting's record; the reason is its code."""
+
+    outcome: Literal["stored", "duplicate", "deleted", "too_large", "refused"]
+    reason: str
+
+
+class DeletedRecords(ResponseBody):
+    """The number of records that the backend has deleted."""
+
+    deleted: int
+
+
 class PassageRow(ResponseBody):
     id: str
     source: str

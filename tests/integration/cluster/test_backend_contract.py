@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,15 +12,18 @@ from typing import Any
 import pytest
 
 from cluster.backend.base import Backend
+from cluster.backend.refused_fields import report_input
 from cluster.backend.sqlite import LocalBackend
 from cluster.backend.trpc import TrpcBackend
 from cluster.costs.flusher import ROWS_A_CALL
 from cluster.costs.row_answers import RowAnswer
 from cluster.lab.stack.backend_peer import BackendPeer
 from routing.errors import BackendRefused, BackendUnavailable, TenantUnknown
-from routing.models import Passage, Tenant
+from routing.models import Passage, RefusedField, Tenant
+from routing.records.models import at_time
 from tests.support.cost_entries import flush_row
 from tests.support.local_backend import add_passage, billed_totals_nanousd
+from tests.support.meeting_record import meeting_record
 from tests.support.trpc_backend import running_backend, running_example, set_faults
 
 LOCAL_TENANTS = (
@@ -75,6 +79,21 @@ async def test_a_tenant_is_returned_by_its_id(billed: BilledBackend) -> None:
 async def test_an_unknown_tenant_raises_tenant_unknown(billed: BilledBackend) -> None:
     with pytest.raises(TenantUnknown):
         await billed.backend.tenant("nobody")
+
+
+async def test_a_part_of_a_record_is_stored_once_and_not_at_all_after_its_deletion(billed: BilledBackend) -> None:
+    backend, earlier = billed.backend, at_time(time.time() - 60)
+    standup = meeting_record(started_at=earlier, ended_at=earlier, retention_days=30)
+    review = meeting_record(started_at=earlier, record_id="RM_2", meeting_id="review")
+    later = review.model_copy(update={"started_at": at_time(time.time() + 60), "record_id": "RM_3"})
+    outcomes = [(await backend.report_record(part)).outcome for part in (standup, standup, review)]
+    assert outcomes == ["stored", "duplicate", "stored"]
+    assert await backend.delete_records("acme", "standup") == 1
+    assert [(await backend.report_record(part)).outcome for part in (standup, review)] == ["deleted", "duplicate"]
+    assert await backend.delete_records("globex", None) == 0 and await backend.delete_records("acme", None) == 1
+    assert [(await backend.report_record(part)).outcome for part in (review, later)] == ["deleted", "stored"]
+    refused = RefusedField(name="voice", problem="Extra inputs are not permitted")
+    await backend.report_refused(report_input("acme", "record", (refused,)))
 
 
 async def test_a_row_sent_twice_is_stored_once(billed: BilledBackend) -> None:

@@ -13,12 +13,13 @@ from structlog.testing import capture_logs
 
 from cluster.backend.tenant_cache import TenantCache
 from cluster.backend.trpc import TrpcBackend
-from cluster.backend.trpc_response import TrpcError
+from cluster.backend.trpc_response import NoProcedure, TrpcError
 from cluster.costs.row_answers import CallTooLarge
 from routing.errors import BackendError, BackendRefused, BackendUnavailable
 from routing.models import TenantAgent
 from tests.support.canned_server import CannedServer, canned_server
 from tests.support.cost_entries import flush_row
+from tests.support.meeting_record import meeting_record
 
 SECRET = "the vault opens at noon"
 ACME = {"id": "acme", "name": "Acme", "plan": "pro", "monthlyBudgetUsd": 12.5, "requestsPerMinute": 30}
@@ -140,7 +141,7 @@ WHOLE_BATCH_ERRORS = [
     (b"<html>414 Request-URI Too Large</html>", 414, CallTooLarge),
     ([error("UNAUTHORIZED"), error("UNAUTHORIZED")], 401, BackendRefused),
     (error("UNAUTHORIZED"), 401, BackendRefused),
-    ([error("NOT_FOUND", "No procedure found on path"), error("NOT_FOUND", "No procedure found")], 404, BackendRefused),
+    ([error("NOT_FOUND", "No procedure found on path"), error("NOT_FOUND", "No procedure found")], 404, NoProcedure),
     (error("TOO_MANY_REQUESTS"), 429, BackendUnavailable),
     ([{"result": {"data": {"inserted": 1}}}], 200, BackendRefused),
     (b"<html>502 Bad Gateway</html>", 502, BackendUnavailable),
@@ -194,8 +195,19 @@ async def test_a_tenants_agent_is_read_without_its_wrong_fields(server: CannedSe
     server.reply = result(agent={"names": ["Ada"], "instructions": "x" * 100_000})
     with capture_logs() as log_lines:
         acme = await trpc.tenant("acme")
-    assert acme.agent == TenantAgent(names=("Ada",))
+    assert acme.agent == TenantAgent(names=("Ada",)) and [field.name for field in acme.refused] == ["instructions"]
     assert [(line["field"], line["tenant"]) for line in log_lines] == [("instructions", "acme")]
+
+
+async def test_a_backend_without_the_procedures_of_records_refuses_them_and_ignores_refused_fields(
+    server: CannedServer, trpc: TrpcBackend
+) -> None:
+    server.status, server.reply = 404, error("NOT_FOUND", 'No procedure found on path "sessions.report"')
+    answer = await trpc.report_record(meeting_record())
+    assert (answer.outcome, answer.reason) == ("refused", "NO_PROCEDURE")
+    await trpc.report_refused({"tenantId": "acme"})
+    with pytest.raises(BackendRefused):
+        await trpc.delete_records("acme", None)
 
 
 @pytest.mark.parametrize("value", ["", "Mars/Olympus", "../../etc/passwd", 1, "/usr/share/zoneinfo/UTC"])
@@ -223,7 +235,9 @@ async def test_wrong_budget_alerts_are_named_and_ignored(
 ) -> None:
     server.reply = result(budgetAlerts=value)
     with capture_logs() as logs:
-        assert (await trpc.tenant("acme")).budget_alerts == thresholds
+        acme = await trpc.tenant("acme")
+    assert acme.budget_alerts == thresholds
+    assert [field.name for field in acme.refused] == ([] if wrong is None else ["budgetAlerts"])
     assert [entry["wrong"] for entry in logs] == ([] if wrong is None else [wrong])
     assert all((entry["tenant"], entry["event"]) == ("acme", "budget alerts ignored") for entry in logs)
 

@@ -7,14 +7,17 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import groupby
 
 import pytest
 from livekit import rtc
 from livekit.agents.voice.io import AudioOutput, AudioOutputCapabilities
+from structlog.testing import capture_logs
 
 from cluster.lab.emulator import Emulator, Fault
 from room_agent.audio.plugins import tts_plugins
 from room_agent.audio.tts import COOLDOWN_S, SpeechOutput
+from room_agent.audio.voices import Voices
 from room_agent.usage.meter import SpeechMeter, metered_tts_session
 from tests.support.speech_settings import settings_for
 
@@ -53,7 +56,7 @@ class MeteredSpeaker:
     audio_output: FakeAudioOutput
     available: list[bool] = field(default_factory=list)
 
-    async def say(self, *texts: str, asker: str = "") -> float:
+    async def say(self, *texts: str, asker: str = "", language: str = "") -> float:
         """Speak an answer that arrives in these chunks; return the seconds of audio played."""
 
         async def chunks() -> AsyncIterator[str]:
@@ -61,7 +64,7 @@ class MeteredSpeaker:
                 yield text
 
         before_s = self.audio_output.played_s
-        handle = self.output.say(chunks(), asker)
+        handle = self.output.say(chunks(), asker, language)
         assert handle is not None
         async with asyncio.timeout(60):
             await self.output.wait_until_played(handle)
@@ -82,7 +85,13 @@ async def metered_speaker(emulator: Emulator, *models: str) -> AsyncIterator[Met
         output.session.output.audio = audio_output = FakeAudioOutput()
         speaker = MeteredSpeaker(emulator, usage, output, audio_output)
         output.on_available = speaker.available.append
-        output.on_speaking_for = usage.speak_for
+        voices = Voices(plugins, "anna", {"de": "berta"})
+
+        def speak(asker: str, language: str) -> None:
+            usage.speak_for(asker)
+            voices.use(language)
+
+        output.on_speaking_for = speak
         yield speaker
         await output.aclose()
 
@@ -91,6 +100,24 @@ async def metered_speaker(emulator: Emulator, *models: str) -> AsyncIterator[Met
 async def emulator() -> AsyncIterator[Emulator]:
     async with Emulator().running() as emulator:
         yield emulator
+
+
+async def test_each_language_has_its_voice_and_one_without_a_voice_has_the_default_one(emulator: Emulator) -> None:
+    async with metered_speaker(emulator, FLASH) as speaker:
+        with capture_logs() as logs:
+            for text, language in (
+                ("It is green.", ""),
+                ("Es ist rot.", "de-CH"),
+                ("Ni nyekundu.", "sw"),
+                ("So.", "sw"),
+            ):
+                assert await speaker.say(text, language=language) > 0.1
+        assert speaker.usage.characters == speaker.charged()
+    voices = [voice for voice, _ in groupby(request.path.split("/")[4] for request in emulator.journal)]
+    assert voices == ["anna", "berta", "anna"]
+    assert [(line["event"], line["language"]) for line in logs] == [
+        ("no voice speaks this language; the default voice is used", "sw")
+    ]
 
 
 async def test_each_answer_is_on_the_bill_of_its_asker_and_a_notice_on_nobodys(emulator: Emulator) -> None:

@@ -17,7 +17,8 @@ from aiohttp import web
 from room_agent.core.router_client import RouterClient
 from room_agent.core.router_errors import RouterRefused
 from room_agent.core.router_transport import HttpTransport
-from room_agent.usage.journal import JournaledJob, UsageJournal
+from room_agent.usage.job_file import JournaledJob
+from room_agent.usage.journal import UsageJournal
 from room_agent.usage.recovery import UsageRecovery
 from tests.support.gateway import KEYS, gateway_in_process, served
 from tests.support.scripted_router import ScriptedRouter
@@ -28,7 +29,8 @@ KILLED_JOB = f"""
 import os, signal, sys
 from pathlib import Path
 from room_agent.usage.meter import SpeechMeter
-from room_agent.usage.journal import JournaledJob, UsageJournal
+from room_agent.usage.job_file import JournaledJob
+from room_agent.usage.journal import UsageJournal
 journal = UsageJournal.create(Path(sys.argv[1]), JournaledJob(room="{ROOM}", job_id="AJ_1", metadata="{{}}"))
 usage = SpeechMeter(lambda: 1_700_000_000.0, journal)
 socket = usage.socket("stt", "nova-3")
@@ -45,7 +47,8 @@ SPEAKING_JOB = f"""
 import asyncio, sys
 from pathlib import Path
 from room_agent.usage.meter import SpeechMeter, metered_stt_session
-from room_agent.usage.journal import JournaledJob, UsageJournal
+from room_agent.usage.job_file import JournaledJob
+from room_agent.usage.journal import UsageJournal
 async def main():
     journal = UsageJournal.create(Path(sys.argv[1]), JournaledJob(room="{ROOM}", job_id="AJ_1", metadata="{{}}"))
     usage = SpeechMeter(lambda: 1_700_000_000.0, journal)

@@ -138,13 +138,18 @@ async def test_a_failed_utterance_is_sent_completely_to_the_next_service(fault: 
         assert [service.model for service in microphone.services.in_order()] == ["nova-2", "nova-3"]
 
 
-@pytest.mark.parametrize(("language", "model"), [("en-US", "nova-3"), ("multi", "nova-3-multi")])
-async def test_several_languages_are_billed_by_the_row_of_their_own_price(
-    language: str, model: str, emulator: Emulator
+@pytest.mark.parametrize(
+    ("language", "keyterms", "model", "detected"),
+    [("en-US", True, "nova-3-keyterm", "en-US"), ("multi", False, "nova-3-multi", "de")],
+)
+async def test_several_languages_and_key_terms_are_billed_by_the_rows_of_their_own_prices(
+    language: str, keyterms: bool, model: str, detected: str, emulator: Emulator
 ) -> None:
-    async with transcribing_microphone(emulator, language=language) as microphone:
+    emulator.script.add("Was ist das?")
+    async with transcribing_microphone(emulator, language=language, keyterms=keyterms) as microphone:
         await microphone.transcribe(silence(500), speech(1_500), silence(1_500))
         assert {(event.model, event.participant) for event in microphone.usage.due()} == {(model, "ann")}
+        assert microphone.finals[0].language == detected
     assert [request.model for request in emulator.journal] == ["nova-3"]
     assert load_prices().of(model, dt.date.today()).audio_ms_pico
 

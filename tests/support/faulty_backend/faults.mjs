@@ -14,6 +14,9 @@ const NONE = {
   failAfter: 0,
   loseReply: 0,
   failSearch: 0,
+  failReport: 0,
+  refuseReport: 0,
+  loseReportReply: 0,
   rateLimit: 0,
   noProcedure: 0,
   // Rates between 0 and 1.

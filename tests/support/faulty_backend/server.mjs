@@ -64,11 +64,18 @@ const trackCost = async ({ ctx, next, getRawInput, path, batchIndex }) => {
   return result.ok && faults.silent ? { ...result, data: undefined } : result;
 };
 const search = ({ next }) => (faults.take('failSearch') ? fail('INTERNAL_SERVER_ERROR', 'search failed') : next());
+const report = async ({ ctx, next }) => {
+  if (faults.take('failReport')) fail('SERVICE_UNAVAILABLE', 'the store is restarted');
+  if (faults.take('refuseReport')) fail('BAD_REQUEST', 'no such column');
+  const result = await next();
+  if (faults.take('loseReportReply')) ctx.res.destroy();
+  return result;
+};
 const getById = async ({ next }) => {
   await pause(faults.delayMs);
   return next();
 };
-const router = buildRouter(new Store(passages, tenants.length ? { tenants, passages: [] } : undefined), values.transformer, { trackCost, search, getById });
+const router = buildRouter(new Store(passages, tenants.length ? { tenants, passages: [] } : undefined), values.transformer, { trackCost, search, report, getById });
 const authorized = (req) => sameKey(req.headers.authorization ?? '', values.key);
 
 const setFaults = async (req, res) => {

@@ -46,6 +46,10 @@ class OfflineRouter:
         self.requests: list[str] = []
         self.frames: list[Mapping[str, str]] = []
         self.heartbeats: list[dict[str, Any]] = []
+        self.agent: dict[str, Any] = {}
+        """The tenant's agent in the reply to an opening."""
+        self.record_statuses: deque[int] = deque()
+        self.record_parts: list[dict[str, Any]] = []
         self.client = RouterClient(self, "agent-key", ROOM, "job-1", "{}")
 
     @property
@@ -63,7 +67,7 @@ class OfflineRouter:
         self.requests.append(route)
         if route == "POST /v1/rooms":
             opened: dict[str, Any] = {"expires_at": 0, "simulated": True, "limits": LIMITS, "takes_participants": True}
-            return self._reply(self.open_statuses, opened | {"token": f"token-{self.opened}"})
+            return self._reply(self.open_statuses, opened | {"token": f"token-{self.opened}", "agent": self.agent})
         if route.endswith("/heartbeat"):
             heartbeat = json.loads(body)
             self.heartbeats.append(heartbeat)
@@ -75,6 +79,9 @@ class OfflineRouter:
             self.frames.append(headers)
             answer = {"description": "a slide", "model": "simulated/m", "tier": "simple"}
             return self._reply(self.frame_statuses, answer | {"cost_nanousd": 7, "simulated": True})
+        if route.endswith("/record"):
+            self.record_parts.append(json.loads(body))
+            return self._reply(self.record_statuses, {"outcome": "stored"})
         return RouterResponse(200, {}, b"{}")
 
     def _reply(self, statuses: deque[int], body: dict[str, Any]) -> RouterResponse:

@@ -5,24 +5,32 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import deque
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
+from room_agent.audio.transcripts import Utterance
+from room_agent.conversation.chat import ReceivedMessage
 from room_agent.conversation.manager import ConversationManager
 from room_agent.conversation.notices import NOTICE_TEXTS, Trouble
 from room_agent.conversation.transcription import Transcription
 from room_agent.core.models import FrameDescribed
 from room_agent.core.router_client import OpenedRoom, TenantBudget
 from room_agent.core.settings import SpeechSettings
+from room_agent.records.recorder import MeetingRecorder, MeetingRoom
+from room_agent.records.spool import spooled_paths
 from room_agent.room_speech import RoomSpeech
 from room_agent.session import LAST_HEARTBEAT_EVERY_S, LONGEST_BACKOFF_S, TOPIC, RoomSession
+from room_agent.usage.job_file import JournaledJob
 from routing.models import TenantAgent
 from tests.support.screens import Desktop
 from tests.unit.room_agent.offline import (
     LIMITS,
+    ROOM,
     OfflineNewestFrame,
     OfflinePublication,
     OfflineRoom,
@@ -300,7 +308,7 @@ async def test_a_room_has_its_tenants_agent(monkeypatch: pytest.MonkeyPatch) -> 
     assert notices == ["Ahoy."]
     turn = await speech.context.turn("What is left to do?", "Ann Lee", "ann")
     assert "You take part in a live meeting as Ada." in turn.instructions and "Answer like a pirate." in turn.company
-    assert speech.voice is not None and speech.voice._find_addressee("ann", "Ay da, what is left?").to_agent
+    assert speech.voice is not None and speech.voice._settings.names == ("Ada", "Ay da")
     assert speech._llm is not None and speech._llm._llm.model == "simple"
     await speech.aclose()
     await speech.close_usage()
@@ -324,3 +332,53 @@ async def test_the_last_heartbeat_is_repeated_until_all_usage_is_billed(
         [40]
     ] * 3
     assert speech.usage.settled and harness.router.closed == 1 and harness.router.opened == 2
+
+
+def recorder_in(directory: Path) -> MeetingRecorder:
+    job = JournaledJob(room=ROOM, job_id="job-1", metadata="{}")
+    return MeetingRecorder(directory, job, MeetingRoom(sid="RM_1", created_at_s=900.0), "Rayroom", lambda: 1_000.0)
+
+
+@pytest.mark.parametrize("status", [200, 503])
+async def test_a_record_is_sent_after_the_bill_and_before_the_close_and_holds_up_neither(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, status: int
+) -> None:
+    harness = SessionHarness(router := OfflineRouter(), monkeypatch)
+    router.agent, router.record_statuses = {"record": "report"}, deque([status])
+    recorder = recorder_in(tmp_path)
+    harness.session = RoomSession(harness.room.as_room, router.client, max_tracks=2, recorder=recorder)
+    screen = harness.share_screen()
+    await harness.start()
+    assert screen.track is not None
+    screen.track.show(Desktop().planes())
+    await until(lambda: recorder.report()["record_entries"] == 1)
+    await harness.session.aclose()
+    room = f"/v1/rooms/{ROOM}"
+    assert router.requests[-3:] == [f"POST {room}/heartbeat", f"POST {room}/record", f"DELETE {room}"]
+    assert router.heartbeats[-1]["counters"]["record_entries"] == 1
+    assert [entry["text"] for entry in router.record_parts[0]["entries"]] == ["a slide"]
+    assert len(spooled_paths(tmp_path)) == (0 if status == 200 else 1)
+
+
+async def test_speech_and_chat_are_recorded_whether_or_not_they_address_the_agent(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    harness, recorder = SessionHarness(OfflineRouter(), monkeypatch), recorder_in(tmp_path)
+    await recorder.begin(TenantAgent(record="report"))
+    speech = RoomSpeech(
+        harness.room.as_room, harness.router.client, "http://router.invalid", SETTINGS, recorder=recorder
+    )
+    await speech.start(opened_room())
+    harness.room.add("ann", "Ann Lee")
+    harness.room.add("bob", "Bob")
+    assert speech.voice is not None
+    said_by_ann = Utterance(identity="ann", track="TR_1", text="Good morning, Bob.", ended_at_s=1.0, spoken_s=1.0)
+    speech.voice.on_final(said_by_ann)
+    speech.voice.on_chat_message(ReceivedMessage(identity="bob", text="Rayroom, hello?", received_at_s=2.0))
+    await speech.aclose()
+    await speech.close_usage()
+    await recorder.aclose(harness.router.client)
+    (part,) = harness.router.record_parts
+    said = [(entry["medium"], entry["name"], entry["text"]) for entry in part["entries"]]
+    assert said == [("speech", "Ann Lee", "Good morning, Bob."), ("chat", "Bob", "Rayroom, hello?")]
+    await harness.session.aclose()

@@ -22,7 +22,7 @@ CATALOGUE = load_catalogue()
 LITELLM: Mapping[str, Any] = json.loads(Path(__file__).with_name("litellm_rows.json").read_text("utf-8"))
 ROWS: Mapping[str, Mapping[str, Any]] = LITELLM["models"]
 # Neither has a row there: one is no longer served, one is newer than the table.
-UNKNOWN_TO_LITELLM = {"claude-3-5-sonnet", "gpt-6.2-sol"}
+UNKNOWN_TO_LITELLM = {"claude-3-5-sonnet", "gpt-6.2-sol", "nova-3-keyterm", "nova-3-multi-keyterm"}
 GENAI_PROVIDERS = {"gemini": "google", "anthropic": "anthropic", "openai": "openai"}
 TOKEN_UNITS = {
     "input_cost_per_token": "input_pico",

@@ -22,6 +22,8 @@ NO_TOKENS = {
     "voyage-multimodal-3.5",
     "nova-3",
     "nova-3-multi",
+    "nova-3-keyterm",
+    "nova-3-multi-keyterm",
     "eleven_turbo_v2_5",
     "eleven_flash_v2_5",
 }

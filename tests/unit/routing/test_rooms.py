@@ -63,11 +63,13 @@ def test_other_metadata_is_rejected(metadata: str, kind: type[RayroomError]) -> 
     assert str(excinfo.value.param).startswith("metadata")
 
 
-ADA = TenantAgent(names=("Ada",), language="de", watches_cameras=False)
+ADA = TenantAgent(names=("Ada",), language="de", voices={"fr": "marie"}, watches_cameras=False)
 
 
 def test_an_agent_is_read_from_camel_case_and_written_back_to_it() -> None:
-    agent, refused = read_tenant_agent({"names": ["Ada"], "language": "de", "watchesCameras": False})
+    agent, refused = read_tenant_agent(
+        {"names": ["Ada"], "language": "de", "voices": {"fr": "marie"}, "watchesCameras": False}
+    )
     assert (agent, refused) == (ADA, ())
     assert read_tenant_agent(ADA.model_dump(by_alias=True, mode="json")) == (ADA, ())
 
@@ -90,6 +92,9 @@ def test_a_rooms_metadata_changes_only_what_it_names() -> None:
         ("greeting", "x" * 301),
         ("language", "deutsch, bitte"),
         ("voiceId", "../voices"),
+        ("voices", {"de": "../voices"}),
+        ("voices", {"tlh": "qapla"}),
+        ("voices", ["abc"]),
         ("tier", "best"),
         ("watchesScreens", "no"),
         ("unknown", 1),

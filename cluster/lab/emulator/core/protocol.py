@@ -15,6 +15,7 @@ from cluster.lab.emulator.core.capacity import LimitStatus
 from cluster.lab.emulator.core.faults import Fault
 from cluster.lab.emulator.core.request import EmulatedRequest, EmulatorState, ParsedRequest
 from cluster.lab.emulator.core.response_writer import ConnectionBroken, ResponseWriter
+from cluster.lab.emulator.core.silence import silent_words
 
 BODY_TIMEOUT_S = 30.0
 MAX_EXCHANGE_S = 3_600.0
@@ -152,7 +153,7 @@ async def _answer(
     style = AnswerStyle(
         answer_tokens=state.answer_tokens, seed=state.seed, extras=state.extras, refusal_words=protocol.refusal_words
     )
-    given_words = await state.engines.answer(parsed.turns)
+    given_words = silent_words(parsed.turns) or await state.engines.answer(parsed.turns)
     answer = compose(parsed, fault, style, given_words, exchange.cached())
     _log(exchange, answer)
     headers = protocol.headers(exchange.limit_status())

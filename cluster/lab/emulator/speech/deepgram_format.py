@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from cluster.lab.emulator.speech.languages import language_of
 from cluster.lab.emulator.speech.recognizer import (
     Event,
     RecognitionOptions,
@@ -59,6 +60,8 @@ def read_wav(data: bytes) -> PcmFormat | None:
 
 def live_options(query: Mapping[str, str]) -> RecognitionOptions:
     """Parse the options of a live query. Raises BadInput."""
+    if "keyterm" in query and not query.get("model", "").startswith("nova-3"):
+        raise BadInput("Keyterm Prompting is only available for Nova-3.", "keyterm")
     return RecognitionOptions(
         endpointing_ms=_endpointing_ms(query),
         utterance_end_ms=_count(query, "utterance_end_ms", 1_000) if "utterance_end_ms" in query else None,
@@ -71,7 +74,12 @@ def alternative(words: Sequence[RecognizedWord], query: Mapping[str, str]) -> di
     """Return the transcript, with punctuated words if the query requests them."""
     formatted = "true" in (query.get("punctuate"), query.get("smart_format"))
     rows = [_word(word, formatted) for word in words]
-    return {
+    detected = {}
+    if query.get("language") == "multi" and rows:
+        # Deepgram may leave both fields out where several languages are spoken: multilingual page, read 2026-11-30.
+        language = language_of(row["word"] for row in rows)
+        detected, rows = {"languages": [language]}, [row | {"language": language} for row in rows]
+    return detected | {
         "transcript": " ".join(row["punctuated_word" if formatted else "word"] for row in rows),
         "confidence": CONFIDENCE if rows else 0.0,
         "words": rows,

@@ -31,7 +31,7 @@ class FakeSpeechOutput:
     available: bool = True
     speeches: list[Handle] = field(default_factory=list)
 
-    def say(self, text: AsyncIterator[str], asker: str) -> Handle | None:
+    def say(self, text: AsyncIterator[str], asker: str, language: str) -> Handle | None:
         if self.available:
             self.speeches.append(Handle())
         return self.speeches[-1] if self.available else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 
 import pytest
 
@@ -67,8 +68,18 @@ async def test_a_question_waits_for_its_absent_asker_and_does_not_block_others()
 
 async def test_a_continued_question_is_joined_with_its_beginning() -> None:
     queue = QuestionQueue()
-    queue.join("What was on", question("ann", "the slide before?"))
+    queue.join(question("ann", "What was on"), question("ann", "the slide before?"))
     assert (await queue.next(PRESENT)).text == "What was on the slide before?"
+
+
+async def test_unsure_questions_come_last_and_a_sure_part_makes_the_whole_sure() -> None:
+    queue = QuestionQueue()
+    queue.offer(replace(question("ann"), unsure=True))
+    queue.offer(question("bob"))
+    assert [(await queue.next(PRESENT)).identity for _ in range(2)] == ["bob", "ann"]
+    for unsure in (True, False, True):
+        queue.offer(replace(question("ann"), unsure=unsure))
+    assert not (await queue.next(PRESENT)).unsure
 
 
 def test_a_failure_begins_once_until_it_ends() -> None:

@@ -1,4 +1,4 @@
-"""The agent is addressed by name, alone, or in a follow-up, and not when participants talk to each other."""
+"""The agent is addressed by a name that is set off, alone, or in a follow-up; the rest is left to the model."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ import random
 import pytest
 
 from room_agent.core.models import Person
-from room_agent.intent.addressee import Addressee, AddresseeContext, find_addressee
+from room_agent.intent.addressee import Address, AddresseeContext, find_addressee
 from tests.unit.room_agent.hostile_text import hostile_text
 
 NAMES = ("rayroom", "ray room")
-ANN, BOB, WILL = Person("p-ann", "Ann Lee"), Person("p-bob", "Bob"), Person("p-will", "Will")
-MEETING = AddresseeContext(people=(ANN, BOB, WILL))
+ANN, BOB = Person("p-ann", "Ann Lee"), Person("p-bob", "Bob")
+MEETING = AddresseeContext(people=(ANN, BOB))
 ALONE = AddresseeContext(people=(ANN,))
+ANSWERED = AddresseeContext(people=MEETING.people, answered="p-ann", answered_at_s=100.0)
 
 
-def addressee_of(text: str, context: AddresseeContext = MEETING, now_s: float = 100.0) -> Addressee:
+def addressee_of(text: str, context: AddresseeContext = MEETING, now_s: float = 101.0) -> Address:
     return find_addressee(text, "p-ann", context, now_s, NAMES)
 
 
@@ -24,224 +25,94 @@ def addressee_of(text: str, context: AddresseeContext = MEETING, now_s: float = 
     "text",
     [
         "Rayroom, what is on the slide?",
-        "rayroom what is on the slide",
-        "hey Rayroom what does this mean",
-        "Hey, ray room. What is the number?",
-        "Okay so rayroom can you read that",
-        "Rayroom can you see it",
-        "rayroom is this right",
-        "What is the number, Rayroom?",
-        "what is the number rayroom",
-        "Rayroom?",
-        "Good. Rayroom, go on.",
-        "Well, Rayroom, what now?",
-        "Tell us, Rayroom, what was on the slide before",
-        "RAYROOM: next one",
-        "Rayroom, what did Bob say?",
-        "Bob, thanks. Rayroom, what is the total?",
-        "uh rayroom show me the total",
-        "Excuse me Rayroom, what is it?",
-        "excuse me rayroom what is it",
-        "Good morning Rayroom, what's on the slide?",
-        "Sorry Rayroom, what was that?",
-        "Quick question Rayroom: what is it?",
-        "Let's ask: Rayroom, what is it?",
-        "What is on the screen now, Rayroom please?",
-        "what is it rayroom please",
-        "I have a question for you Rayroom",
-        "what's the number @rayroom",
+        "rayroom was steht auf der Folie",
+        "Rayroom.",
+        "Hé, ray room, quel est le total ?",
+        "Buenos días, Rayroom, ¿cuál es el total?",
+        "Qual è il totale, Rayroom?",
+        "Wie hoch ist es, Ray-Room, bitte?",
+        "Obrigado, Bob. Rayroom, qual é o total?",
         "Could @Rayroom look that up",
-        "Hi everyone\nRayroom, what is it?",
-        "Rayroom is the total forty two?",
-        "\uff32\uff41\uff59\uff52\uff4f\uff4f\uff4d what is it",
-        "Bob what do you make of it, Rayroom?",
-        "I say Rayroom! What is it?",
-        "Can you read that Rayroom?",
-        "whats the budget rayroom",
-        "okay and what's the budget rayroom",
-        "Go ahead Rayroom",
-        "Hold on Rayroom, which one?",
-        "What do you have Rayroom?",
-        "I didn't get that Rayroom, go on",
-        "rayroom just tell me the total",
-        "rayroom left column please",
-        "Rayroom, what's the total? Bob needs it.",
-        "Rayroom, who is right? Bob says forty. Will claims fifty.",
-        "Rayroom, can you check? Bob might know.",
-        "Rayroom. Bob and I disagree, who is right?",
+        "\uff32\uff41\uff59\uff52\uff4f\uff4f\uff4d, what is it?",
     ],
 )
-def test_a_call_by_name_addresses_the_agent(text: str) -> None:
-    assert addressee_of(text) == Addressee(True, "called by name")
+def test_a_name_set_off_at_the_start_or_end_of_a_sentence_addresses_the_agent(text: str) -> None:
+    assert addressee_of(text) == "addressed"
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "Bob, what do you think?",
-        "bob what do you think",
-        "hey Will can you take this",
-        "What do you think, Bob?",
-        "Will, are you there?",
-        "Rayroom, thanks. Bob, what do you think?",
-        "Bob, ask rayroom about it",
+        "Das sollten wir Rayroom fragen.",
+        "On pourrait demander à Rayroom si le total est juste.",
+        "Ayer rayroom se equivocó.",
+        "la cifra nueva rayrom",
+        "Che cosa ne pensi di Rayroom?",
+        "Bob, can you show it to Rayroom?",
+        "Rayroom, obrigado. Bob, o que você acha?",
+        "A Rayroom-based tool",
         "Rayroom's answer was wrong, Bob",
-        "Excuse me Bob, is that right",
-        "Hey Bob, what do you make of Rayroom?",
-        "I have a question for you Bob",
-        "what do you think @bob",
-        "can you read that Bob",
-        "Rayroom, thanks. Hey Bob what do you think?",
-        "rayroom is slow. bob what do you think",
-        "Bob just say it",
     ],
 )
-def test_a_call_to_another_participant_does_not_address_the_agent(text: str) -> None:
-    recent = AddresseeContext(people=MEETING.people, answered="p-ann", answered_at_s=99.0)
-    assert addressee_of(text, recent) == Addressee(False, "another is called")
+def test_a_name_elsewhere_is_for_the_model_to_decide(text: str) -> None:
+    assert addressee_of(text) == "unsure"
 
 
 @pytest.mark.parametrize(
-    "text",
-    [
-        "We should ask Rayroom about it",
-        "I think rayroom is great",
-        "Rayroom was wrong about that",
-        "what do you think of rayroom",
-        "Shall we begin?",
-        "will you share the deck",
-        "the arrayroom is down",
-        "Bob was late yesterday",
-        "we asked Rayroom yesterday",
-        "We asked Rayroom, and it knew",
-        "Yesterday I used Rayroom!",
-        "With Rayroom, nothing is lost",
-        "Everybody loves Rayroom!",
-        "It was called Rayroom, I think",
-        "Sorry Rayroom is down",
-        "That's Rayroom!",
-        "Mail it to info@rayroom, not to me",
-        "A new Rayroom-based tool",
-        "Rayroom seems slow today.",
-        "Rayroom went quiet.",
-        "Rayroom just answered that",
-        "Okay, Rayroom seems slow today.",
-        "Well, Rayroom got that wrong.",
-        "Rayroom said fifty, is that right?",
-        "Can we mute Rayroom?",
-        "Do we have Rayroom?",
-        "Is it Rayroom?",
-        "Let me introduce Rayroom, our new assistant.",
-        "I installed Rayroom, it works fine.",
-        "",
-    ],
+    "text", ["Shall we begin?", "Bob, was meinst du?", "Mail it to info@rayroom, not to me", "the arrayroom", "...", ""]
 )
-def test_a_mention_of_the_agent_does_not_address_it(text: str) -> None:
-    assert not addressee_of(text).to_agent
+def test_talk_without_the_name_addresses_nobody(text: str) -> None:
+    assert addressee_of(text) == "not addressed"
 
 
-@pytest.mark.parametrize("text", ["{log} Rayroom, what is it?", "Rayroom, what is this?\n{log}"])
-def test_a_call_before_or_after_pasted_text_is_recognised(text: str) -> None:
-    assert addressee_of(text.format(log="a line of a log " * 300)).to_agent
+def test_somebody_alone_asks_the_agent_and_whatever_else_they_say_is_for_the_model_to_decide() -> None:
+    assert addressee_of("Was steht auf der Folie?", ALONE) == addressee_of("Kann Rayroom das?", ALONE) == "addressed"
+    assert addressee_of("Vielen Dank.", ALONE) == addressee_of("Wo ist nur meine Brille", ALONE) == "unsure"
+    assert addressee_of("\U0001f389", ALONE) == "not addressed"
+    left = AddresseeContext(people=(ANN,), former=(BOB,))
+    assert addressee_of("Bob, bist du noch da oder schon weg?", left) == "unsure"
 
 
-def test_a_participant_alone_with_the_agent_addresses_it() -> None:
-    assert addressee_of("what is on the slide", ALONE) == Addressee(True, "nobody else is here")
-    assert addressee_of("Will this work?", ALONE).to_agent
-    assert addressee_of("what is on the slide").rule == "talk among people"
+def test_a_question_soon_after_an_answer_is_a_follow_up_and_anything_later_is_unsure() -> None:
+    assert addressee_of("Et en mars ?", ANSWERED, 106.0) == "addressed"
+    assert addressee_of("Et en mars ?", ANSWERED, 106.1) == addressee_of("Danke.", ANSWERED) == "unsure"
+    assert addressee_of("Bob, und was sagst du?", ANSWERED) == "unsure"
+    assert addressee_of("Et en mars ?", ANSWERED, 115.1) == "not addressed"
 
 
-def test_a_participant_who_just_left_can_be_called_and_does_not_count_as_present() -> None:
-    alone = AddresseeContext(people=(ANN,), former=(BOB,))
-    assert addressee_of("Bob, are you still there?", alone) == Addressee(False, "another is called")
-    assert addressee_of("What did Bob say?", alone) == Addressee(True, "nobody else is here")
-    assert addressee_of("Rayroom, where is Bob?", alone).rule == "called by name"
+def test_what_others_say_right_after_an_answer_is_unsure() -> None:
+    assert find_addressee("Et en mars ?", "p-bob", ANSWERED, 106.0, NAMES) == "unsure"
+    assert find_addressee("Et en mars ?", "p-bob", ANSWERED, 106.1, NAMES) == "not addressed"
 
 
-@pytest.mark.parametrize("text", ["mm-hmm", "Uh.", "uh huh", "Mhm. Mm.", "...", "", "\U0001f389"])
-def test_a_filler_sound_does_not_address_the_agent(text: str) -> None:
-    assert addressee_of(text, ALONE) == Addressee(False, "said nothing")
-
-
-def test_a_follow_up_of_the_answered_participant_needs_no_name_for_a_while() -> None:
-    answered = AddresseeContext(people=MEETING.people, answered="p-ann", answered_at_s=100.0)
-    assert addressee_of("and the year before", answered, 115.0) == Addressee(True, "follow-up")
-    assert addressee_of("and the year before", answered, 115.1).rule == "talk among people"
-    assert not find_addressee("and the year before", "p-bob", answered, 101.0, NAMES).to_agent
-
-
-def test_a_waiting_asker_may_continue_their_question_for_a_while() -> None:
+def test_an_asker_who_waits_may_continue_their_question_and_talks_to_others_apart_from_it() -> None:
     waiting = AddresseeContext(people=MEETING.people, answered="p-bob", answered_at_s=100.0, waits_since_s=100.0)
-    assert addressee_of("What is the total on the second slide?", waiting, 115.0) == Addressee(True, "follow-up")
-    assert addressee_of("What is the total on the second slide?", waiting, 115.1).rule == "talk among people"
-    assert addressee_of("Okay.", waiting, 101.0).rule == "talk among people"
-
-
-def test_a_reply_is_a_follow_up_and_thanks_are_not() -> None:
-    answered = AddresseeContext(people=MEETING.people, answered="p-ann", answered_at_s=100.0)
-    assert addressee_of("Okay, thank you.", answered, 101.0).rule == "talk among people"
-    assert (
-        addressee_of("Great, and the year before?", answered, 101.0).rule
-        == addressee_of("Yes.", answered, 101.0).rule
-        == "follow-up"
-    )
-    assert addressee_of("Okay.", ALONE).to_agent and addressee_of("Stop Rayroom").rule == "called by name"
-
-
-def test_an_everyday_word_that_is_also_a_name_calls_nobody() -> None:
-    answered = AddresseeContext(people=MEETING.people, answered="p-ann", answered_at_s=100.0)
-    assert addressee_of("will you read it out", answered) == Addressee(True, "follow-up")
-    assert addressee_of("Will, you read it out", answered).rule == "another is called"
-
-
-@pytest.mark.parametrize("text", ["Bob needs the one for March too.", "Bob said fifty, is that right?", "And Bob's?"])
-def test_a_remark_about_another_participant_may_be_a_follow_up(text: str) -> None:
-    answered = AddresseeContext(people=MEETING.people, answered="p-ann", answered_at_s=100.0)
-    assert addressee_of(text, answered) == Addressee(True, "follow-up")
-
-
-@pytest.mark.parametrize("name", ["What is", "Can", "Can you", "Why", "It", "How's", "My iPhone", "Explain Bear"])
-@pytest.mark.parametrize("text", ["{} on the screen", "okay {} it so", "{} it", "{}, on the screen, Rayroom?"])
-def test_a_display_name_of_common_words_does_not_hide_a_question(name: str, text: str) -> None:
-    context = AddresseeContext(people=(ANN, Person("p-1", name)), answered="p-ann", answered_at_s=100.0)
-    assert addressee_of(text.format(name), context).to_agent
-
-
-def test_a_call_to_the_agent_overrides_a_leading_name_without_a_comma() -> None:
-    assert (
-        addressee_of("bob can show it, Rayroom?").to_agent
-        and not addressee_of("Bob, can you show it to Rayroom?").to_agent
-    )
-    assert not addressee_of("Hey Bob can you show me, Rayroom?").to_agent
-
-
-def test_the_last_call_in_the_last_two_lines_decides() -> None:
-    assert addressee_of("Rayroom, thanks\nBob, what now?").rule == "another is called"
-    assert addressee_of("Bob, what now?\r\n@rayroom go on").rule == "called by name"
-
-
-def test_a_speaker_who_says_their_own_name_calls_nobody() -> None:
-    assert addressee_of("Ann here, what is this", ALONE).to_agent
+    for text in ("What is it on the second slide?", "La segunda, digo.", "März?"):
+        assert addressee_of(text, waiting) == "addressed"
+    for text in ("Okay.", "mm-hmm", "Bob, my password is hunter two."):
+        assert addressee_of(text, waiting) == "not addressed"
 
 
 def test_the_agent_answers_to_its_configured_names() -> None:
     names = ("Zoë Bot", "zoe")
-    assert find_addressee("zoë bot what now", "p-ann", MEETING, 0.0, names).to_agent
-    assert find_addressee("Hey Zoe, what now", "p-ann", MEETING, 0.0, names).to_agent
-    assert not find_addressee("Rayroom, what now", "p-ann", MEETING, 0.0, names).to_agent
+    for text in ("zoë bot, what now", "Hey Zoe, what now"):
+        assert find_addressee(text, "p-ann", MEETING, 0.0, names) == "addressed"
+    assert find_addressee("Rayroom, what now", "p-ann", MEETING, 0.0, names) == "not addressed"
 
 
-def test_display_names_without_letters_are_ignored() -> None:
-    context = AddresseeContext(
-        people=(ANN, Person("p-1", ""), Person("p-2", "\U0001f389"), Person("p-3", "x" * 10_000))
-    )
-    assert addressee_of("what is on the slide", context).rule == "talk among people"
-    assert addressee_of("Rayroom, what is it", context).to_agent
+def test_a_participant_who_takes_the_agents_name_takes_no_call_from_it() -> None:
+    context = AddresseeContext(people=(ANN, Person("p-1", "Rayroom")))
+    assert addressee_of("Rayroom, what is it?", context) == "addressed"
 
 
-def test_random_text_and_random_names_always_get_a_verdict() -> None:
+@pytest.mark.parametrize("text", ["{log}. Rayroom, what is it?", "Rayroom, what is this?\n{log}"])
+def test_a_call_before_or_after_pasted_text_is_recognised(text: str) -> None:
+    assert addressee_of(text.format(log="a line of a log " * 300)) == "addressed"
+
+
+def test_random_text_and_random_names_get_a_verdict() -> None:
     rng = random.Random(17)
-    for _ in range(100):
+    for _ in range(50):
         people = [Person(str(index), hostile_text(rng, "rayroom12345", 200)) for index in range(20)]
-        verdict = addressee_of(hostile_text(rng, "rayroom, bob", 400), AddresseeContext(people=(ANN, *people)))
-        assert verdict.to_agent == (verdict.rule in ("called by name", "nobody else is here", "follow-up"))
+        text = hostile_text(rng, "rayroom, bob", 400)
+        assert addressee_of(text, AddresseeContext(people=(ANN, *people))) in ("addressed", "not addressed", "unsure")

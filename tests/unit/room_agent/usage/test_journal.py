@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from room_agent.usage.events import MAX_AMOUNT
-from room_agent.usage.journal import JournaledJob, UnbilledUsage, UsageJournal, read_journal
+from room_agent.usage.job_file import JournaledJob
+from room_agent.usage.journal import UnbilledUsage, UsageJournal, read_journal
 from room_agent.usage.meter import SpeechMeter
 
 JOB = JournaledJob(room="tenant_acme_standup", job_id="AJ_1", metadata='{"tenant_id":"acme"}')
@@ -166,8 +167,8 @@ def test_an_invalid_line_is_counted(line: str) -> None:
 
 def test_metering_continues_and_counts_each_failure_to_write_the_journal(journal: UsageJournal) -> None:
     usage = meter(journal)
-    os.close(journal._file)
-    journal._file = os.open("/dev/full", os.O_WRONLY)
+    os.close(journal._file._descriptor)
+    journal._file._descriptor = os.open("/dev/full", os.O_WRONLY)
     usage.socket("stt", "nova-3").will_send(50)
     assert [event.audio_ms for event in usage.due()] == [50] and usage.report() == {"usage_unwritten": 2}
 

@@ -1,0 +1,1 @@
+"""The record of a meeting: its schema, and its form for people."""
