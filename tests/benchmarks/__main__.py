@@ -9,6 +9,7 @@ BENCHMARKS = (
     "bench_frames",
     "bench_decision",
     "bench_addressee",
+    "bench_sight",
     "bench_hedging",
     "bench_simulator",
     "bench_requests",
