@@ -21,7 +21,7 @@ from tests.chaos.costs_process import JOURNAL_BUSY, CostsPlan, serve_costs
 from tests.chaos.leaf_process import LeafPlan, serve_leaf
 from tests.chaos.lost_journal import LostJournal, back_up, lose_and_restore
 from tests.chaos.money_path_books import compare_money_path
-from tests.chaos.processes import POLL_S, STOP_TIMEOUT_S, ForkServer, ended, kill, send_signal, stop
+from tests.chaos.processes import POLL_S, ForkServer, ended, kill, send_signal, stop
 from tests.chaos.router_process import RouterPlan, serve_router
 from tests.chaos.schedule import Fault, Life
 from tests.chaos.vendor import Vendor
@@ -33,6 +33,8 @@ CLIENTS_A_ROUTER = 32
 GRACE_S = 1.0
 OUTBOX_GRACE_S = 2.0
 WATCH_S = 3.0
+SETTLE_TIMEOUT_S = 240.0
+"""The watch for late reports, then all windows that the kills left, at a backend that refuses some of them."""
 """Added to the length of a stop: a stopped model replica still sends the calls that it had received."""
 FLUSH_EVERY_S = 0.3
 SPENDING_S = 1.5
@@ -192,7 +194,7 @@ class MoneyPath:
         for router in self.routers:
             await stop(router)
         await asyncio.sleep(OUTBOX_GRACE_S)
-        await stop(aggregator, STOP_TIMEOUT_S + self.settings.away_s)
+        await stop(aggregator, SETTLE_TIMEOUT_S + self.settings.away_s)
         for leaf in self.leaves:
             await kill(leaf)
 
