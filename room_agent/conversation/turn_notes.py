@@ -7,7 +7,7 @@ from typing import Any
 
 from room_agent.context.prompt import Turn
 from room_agent.conversation.question_queue import Question
-from room_agent.intent.silence import INSTRUCTION
+from room_agent.intent.silence import ALONE_INSTRUCTION, INSTRUCTION
 
 _CODE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})?")
 
@@ -23,4 +23,4 @@ def turn_messages(turn: Turn, question: Question) -> list[dict[str, Any]]:
 def _notes(question: Question) -> list[str]:
     spoken = _CODE.fullmatch(question.language) is not None
     hint = f"Speech recognition took the question for the language `{question.language}`. Answer in it unless it erred."
-    return [hint] * spoken + [INSTRUCTION] * question.unsure
+    return [hint] * spoken + [INSTRUCTION if question.simple else ALONE_INSTRUCTION] * question.unsure

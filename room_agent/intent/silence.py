@@ -11,6 +11,10 @@ INSTRUCTION = (
     "The last message was said in the meeting, and it is not certain that it is for you. If it is for somebody else, "
     f"or is only thanks, assent or small talk that wants no answer from you, answer with nothing but {SILENCE}"
 )
+ALONE_INSTRUCTION = (
+    "The speaker is alone in the meeting with you, so the last message is likely for you: answer it. Only if it is "
+    f"no more than thanks or assent, or is said to themselves or into a telephone, answer with nothing but {SILENCE}"
+)
 _SILENT = re.compile(r"\W*[<\[({]\s*silent\b|\W*silent\W*$", re.IGNORECASE)
 _WORD = "silent"
 MAX_HELD_CHARS = 40

@@ -6,7 +6,7 @@ import pytest
 
 from cluster.lab.emulator.core.content import RequestMessage
 from cluster.lab.emulator.core.silence import silent_words
-from room_agent.intent.silence import INSTRUCTION, is_silence
+from room_agent.intent.silence import ALONE_INSTRUCTION, INSTRUCTION, is_silence
 
 RULES = RequestMessage("system", ("You take part in a live meeting as Rayroom.\nSomebody asks you something.",))
 OFFER = RequestMessage("system", (INSTRUCTION,))
@@ -20,6 +20,12 @@ def words_for(text: str, *system: RequestMessage) -> tuple[str, ...] | None:
 def test_it_is_silent_in_changing_dress(text: str) -> None:
     words = words_for(text, RULES, OFFER)
     assert words is not None and is_silence(" ".join(words))
+
+
+def test_to_somebody_alone_it_is_silent_after_a_few_words_only() -> None:
+    alone = RequestMessage("system", (ALONE_INSTRUCTION,))
+    assert words_for("Merci beaucoup.", RULES, alone) is not None
+    assert words_for("Erzähl mir, was auf der Folie steht", RULES, alone) is None
 
 
 def test_it_answers_a_question_and_a_call_and_wherever_silence_is_not_offered() -> None:
