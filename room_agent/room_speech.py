@@ -146,10 +146,12 @@ class RoomSpeech:
 
     def _tools(self, opened: OpenedRoom, llm: RouterLlm) -> ToolTurns:
         """Return the room's tools, which are being listed; the rules of the prompt name them once they are there."""
-        client = ToolClient(self._router) if opened.has_tools else None
+        searches = opened.agent.knowledge == "tool"
+        offers = opened.has_tools or searches
+        client = ToolClient(self._router, has_tools=opened.has_tools, searches=searches) if offers else None
         captions, settings = Transcription(self._room), self._settings
         tools = ToolTurns(llm, client, captions, time.monotonic, settings.language, settings.names)
-        tools.on_listed = self._on_tools_listed
+        tools.on_listed = lambda has_tools: self._on_tools_listed(has_tools, searches)
         if (recorder := self._recorder) is not None:
             tools.called.append(
                 lambda call: recorder.add_tool_call(call.tool, call.outcome, call.took_s, call.cost_nanousd)
@@ -157,8 +159,10 @@ class RoomSpeech:
         tools.start()
         return tools
 
-    def _on_tools_listed(self, has_tools: bool) -> None:
+    def _on_tools_listed(self, has_tools: bool, searches: bool) -> None:
         self.context.agent = replace(self.context.agent, has_tools=has_tools)
+        # Also again where no model of the tier takes tools.
+        self.context.searches_first = not (has_tools and searches)
 
     async def _show_name(self, name: str) -> None:
         """Let the room's participants see the name by which they can call the agent."""

@@ -86,6 +86,8 @@ class TenantAgent(BaseModel):
     """Those for single languages, by the code of the language; `voice_id` is for all others."""
     tier: Literal["auto", "simple", "complex"] = "auto"
     """The models that answer."""
+    knowledge: Literal["before", "tool"] = "before"
+    """Whether the knowledge base is searched before each answer, or as a tool where the model wants it."""
     watches_screens: bool = True
     watches_cameras: bool = True
     speaks_unasked: bool = True

@@ -15,6 +15,7 @@ from room_agent.context.prompt import AgentManner, PromptQuestion, Remark, Turn,
 from room_agent.context.retrieval import KnowledgeRetrieval
 from room_agent.context.screen_memory import EDITS, ScreenMemory, StoredScreens
 from room_agent.core.models import FrameDescribed, FrameKept, KeptFrame, TrackEnded
+from routing.models import Passage
 
 BUDGET_TOKENS = 6_000
 MAX_REMARKS = 60
@@ -38,6 +39,8 @@ class ContextBuilder:
     def __init__(self, knowledge: KnowledgeRetrieval, agent: AgentManner, wall_clock: Callable[[], float]) -> None:
         self.knowledge = knowledge
         self.agent = agent
+        self.searches_first = True
+        """Whether each turn has passages; otherwise the model searches for them with a tool."""
         self._wall_clock = wall_clock
         self._memory = ScreenMemory()
         self._remarks: deque[Remark] = deque(maxlen=MAX_REMARKS)
@@ -97,13 +100,18 @@ class ContextBuilder:
 
     def prefetch(self, question: str, identity: str) -> None:
         """Start the knowledge search for an interim question; `turn` reuses it if the final question asks the same."""
-        self.knowledge.prefetch(question, identity)
+        if self.searches_first:
+            self.knowledge.prefetch(question, identity)
 
-    async def turn(self, question: str, asker: str, identity: str) -> Turn:
-        """Return the prompt for `question`. The pictures and the knowledge search delay it side by side."""
+    async def turn(self, question: str, asker: str, identity: str, searches: bool = False) -> Turn:
+        """Return the prompt for `question`. The pictures and the knowledge search delay it side by side.
+
+        `searches` is for a turn whose model has no tool to search with.
+        """
         remarks = list(self._remarks)
-        search = self.knowledge.finish(question, identity)
-        pictures, passages = await asyncio.gather(self._pictures_now(identity), search.passages())
+        pictures, passages = await asyncio.gather(
+            self._pictures_now(identity), self._passages(question, identity, searches)
+        )
         prompt_question = PromptQuestion(
             text=question,
             asker=asker,
@@ -115,6 +123,11 @@ class ContextBuilder:
         )
         key = secrets.token_hex(8)
         return compose(prompt_question, key, BUDGET_TOKENS, self.agent)
+
+    async def _passages(self, question: str, identity: str, searches: bool) -> tuple[Passage, ...]:
+        if not (self.searches_first or searches):
+            return ()
+        return await self.knowledge.finish(question, identity).passages()
 
     async def _pictures_now(self, identity: str) -> list[TrackPicture]:
         """Return the pictures for a turn as they are now: they may have changed since a frame was last kept."""

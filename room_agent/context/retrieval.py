@@ -124,7 +124,7 @@ class KnowledgeRetrieval:
         """
         if self._search is not None:
             self._search.cancel()
-        query = _query(question)
+        query = search_query(question)
         task = asyncio.create_task(self._run(query, asker), name="knowledge")
         self._tasks.add(task)
         task.add_done_callback(self._forget)
@@ -134,13 +134,13 @@ class KnowledgeRetrieval:
     def prefetch(self, question: str, asker: str = "") -> None:
         """Start a search for interim text unless a search for the same query is running."""
         search = self._search
-        if search is None or not search.is_usable or not says_the_same(search.query, _query(question)):
+        if search is None or not search.is_usable or not says_the_same(search.query, search_query(question)):
             self.begin(question, asker)
 
     def finish(self, question: str, asker: str = "") -> PendingSearch:
         """Return the search of a complete question: the prefetched one if its query is the same, or a new one."""
         search = self._search
-        whole = _query(question)
+        whole = search_query(question)
         if search is not None and search.is_usable and says_the_same(search.query, whole):
             search.final()
             return search
@@ -165,6 +165,7 @@ class KnowledgeRetrieval:
             task.exception()
 
 
-def _query(question: str) -> str:
+def search_query(question: str) -> str:
+    """Return the text to search for: one line of bounded length, with both ends of the question."""
     # Normalization may double the characters, and the cut must not lose the end, where the question often stands.
     return one_line(both_ends(question, MAX_QUERY_CHARS), 2 * MAX_QUERY_CHARS)

@@ -282,7 +282,9 @@ class Responder:
         try:
             with task_span("question") as span:
                 span.set(rayroom__request_id=current_request_id())
-                turn = await self._context.turn(question.text, question.name, question.identity)
+                turn = await self._context.turn(
+                    question.text, question.name, question.identity, searches=question.simple
+                )
                 self._context.add_remark(question.name, question.text)
                 await self._speak(turn, answer, question)
             interrupted = False
@@ -346,6 +348,7 @@ class Responder:
                 if answer.text and not self.has_begun:
                     self.has_begun, self._answered_identity = True, question.identity
                     self._first_words.add(self._clock() - question.asked_at_s)
+        answer.sources = tuple(dict.fromkeys([*turn.sources, *self.tools.sources]))
         if not answer.text and question.unsure:
             self.silent += 1
             return

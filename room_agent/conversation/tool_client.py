@@ -1,4 +1,7 @@
-"""Lists and calls a room's tools at the router, and cleans the texts that their servers write about them."""
+"""Lists and calls a room's tools at the router, and cleans the texts that their servers write about them.
+
+A search of the knowledge base is a tool like the others, where the tenant wants that.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Any
 
 from pydantic import ConfigDict, Field
 
+from room_agent.context.retrieval import LONGEST_S, TOP_K, search_query
 from room_agent.core.router_client import RouterClient, RouterReply, parse
 from room_agent.text.quoting import Fence, one_line
 from routing.tools.models import MAX_TITLE_CHARS
@@ -39,31 +43,52 @@ class _RoomTools(RouterReply):
 
 
 class ToolAnswer(RouterReply):
-    """The result of a call: untrusted text."""
+    """The result of a call: untrusted text, with the sources that it is from."""
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
     text: str = Field(repr=False)
     is_error: bool = False
     cost_nanousd: int = 0
+    sources: tuple[str, ...] = ()
+
+
+QUERY = "query"
+# Without "_", which the names of a tenant's tools have.
+SEARCH = ListedRoomTool(
+    name="knowledge",
+    title="knowledge base",
+    description="Search the company's knowledge base for passages. Ask for what a question needs, in its own words.",
+    parameters={"type": "object", "properties": {QUERY: {"type": "string"}}, "required": [QUERY]},
+    changes=False,
+    digest="",
+)
+NO_QUERY = f"The argument `{QUERY}` must be a text."
 
 
 class ToolClient:
     """The tools of one room. Every method raises RouterError."""
 
-    def __init__(self, router: RouterClient) -> None:
+    def __init__(self, router: RouterClient, *, has_tools: bool = True, searches: bool = False) -> None:
+        """`has_tools` is whether the tenant names any, `searches` whether the knowledge base is one."""
         self._router = router
+        self._has_tools = has_tools
+        self._built_in = (SEARCH,) if searches else ()
 
     async def list(self) -> tuple[ListedRoomTool, ...]:
         """Return the room's tools, cleaned."""
+        if not self._has_tools:
+            return self._built_in
         listed = parse(_RoomTools, await self._router.of_room("GET", "/tools", LIST_TIMEOUT_S))
         cleaned = (cleaned_tool(tool) for tool in listed.tools[:MAX_TOOLS])
-        return tuple(tool for tool in cleaned if tool is not None)
+        return (*self._built_in, *(tool for tool in cleaned if tool is not None))
 
     async def call(
         self, tool: ListedRoomTool, arguments: Mapping[str, Any], participant: str, confirmed: bool
     ) -> ToolAnswer:
         """Return the result of a call for a participant, who has confirmed it or need not."""
+        if tool in self._built_in:
+            return await self._search(arguments.get(QUERY), participant)
         body = {
             "tool": tool.name,
             "digest": tool.digest,
@@ -72,6 +97,13 @@ class ToolClient:
             "confirmed": confirmed,
         }
         return parse(ToolAnswer, await self._router.of_room("POST", "/tools/calls", CALL_TIMEOUT_S, body))
+
+    async def _search(self, query: Any, participant: str) -> ToolAnswer:
+        if not isinstance(query, str) or not query.strip():
+            return ToolAnswer(text=NO_QUERY, is_error=True)
+        passages = await self._router.search(search_query(query), TOP_K, LONGEST_S, participant)
+        text = "\n\n".join(f"{passage.source}:\n{passage.text}" for passage in passages)
+        return ToolAnswer(text=text, sources=tuple(dict.fromkeys(passage.source for passage in passages)))
 
 
 def cleaned_tool(tool: ListedRoomTool) -> ListedRoomTool | None:

@@ -70,6 +70,8 @@ class ToolTurns:
         self._listed_at_s: float | None = None
         self._outcomes: Counter[str] = Counter()
         self.tools: tuple[ListedRoomTool, ...] = ()
+        self.sources: tuple[str, ...] = ()
+        """Where the results of the present answer's calls are from."""
         self.confirmation = Confirmation(names)
         self.on_listed: Callable[[bool], None] = lambda _: None
         """Called with whether the room has tools, whenever they were listed."""
@@ -105,6 +107,7 @@ class ToolTurns:
         if self._listed_at_s is None or self._clock() - self._listed_at_s > LIST_AGAIN_S:
             self._list_again()
         # One answer is given at a time.
+        self.sources = ()
         self._phrases = phrases(question.language or self._language)
         messages, calls_left = list(messages), MAX_CALLS_A_TURN
         tools = () if question.simple else self.tools
@@ -227,6 +230,7 @@ class ToolTurns:
             async with asyncio.timeout(CALL_TIMEOUT_S):
                 answer = await self._client.call(call.tool, call.arguments, identity, confirmed)
             outcome, cost_nanousd = "failed" if answer.is_error else "ok", answer.cost_nanousd
+            self.sources = tuple(dict.fromkeys([*self.sources, *answer.sources]))
             return result_message(answer, key)
         except TimeoutError:
             outcome = "timeout"

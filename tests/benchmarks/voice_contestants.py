@@ -117,9 +117,9 @@ class _StampedContextBuilder(ContextBuilder):
         super().__init__(speech.context.knowledge, AgentManner(name=names[0], spoken=True), time.time)
         self._stamps = stamps
 
-    async def turn(self, question: str, asker: str, identity: str) -> Turn:
+    async def turn(self, question: str, asker: str, identity: str, searches: bool = False) -> Turn:
         self._stamps.turn_started()
-        return await super().turn(question, asker, identity)
+        return await super().turn(question, asker, identity, searches)
 
 
 @dataclass

@@ -41,7 +41,7 @@ class Notices:
 
 @asynccontextmanager
 async def tools_of_a_room(
-    path: Path, record: dict[str, Any] | None
+    path: Path, record: dict[str, Any] | None, searches: bool = False
 ) -> AsyncIterator[tuple[ToolTurns, Notices, InProcessCluster]]:
     directory, notices = Tenants(), Notices()
     tools, refused = read_tenant_tools(record)
@@ -54,7 +54,8 @@ async def tools_of_a_room(
             router = RouterClient(transport, KEYS.agent[0], ROOM, "job-1", '{"tenant_id": "acme"}')
             opened = await router.open()
             llm = RouterLlm(router, url)
-            client = ToolClient(router) if opened.has_tools else None
+            offers = opened.has_tools or searches
+            client = ToolClient(router, has_tools=opened.has_tools, searches=searches) if offers else None
             turns = ToolTurns(llm, client, cast(Transcription, cast(Any, notices)), time.monotonic)
             listed = asyncio.Event()
             turns.on_listed = lambda _: listed.set()
@@ -112,3 +113,13 @@ async def test_a_tenant_without_tools_is_answered_without_any(tmp_path: Path) ->
         answer = await said(turns, question("What is the shop order status?"))
         assert answer.startswith("[simulated ") and "forty two" not in answer
         assert shop.calls == [] and notices.texts == [] and turns.tools == ()
+
+
+async def test_the_model_searches_the_knowledge_base_where_that_is_a_tool_and_only_then(tmp_path: Path) -> None:
+    async with tools_of_a_room(tmp_path, None, searches=True) as (turns, notices, cluster):
+        assert [tool.name for tool in turns.tools] == ["knowledge"]
+        await said(turns, question("How are you?"))
+        assert notices.texts == [] and "embeddings" not in {event["service"] for event in await cluster.events()}
+        await said(turns, question("What does our knowledge base say?"))
+        assert notices.texts == ["Looking up: knowledge base"]
+        assert {event["service"] for event in await cluster.events()} == {"llm", "embeddings"}

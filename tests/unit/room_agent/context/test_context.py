@@ -94,6 +94,16 @@ def test_an_interim_question_is_prefetched(builder: ContextBuilder, retrieval: F
     assert retrieval.prefetched == [(QUESTION, "ann-1")]
 
 
+async def test_nothing_is_searched_where_the_model_has_a_tool_for_it(
+    builder: ContextBuilder, retrieval: FakeRetrieval
+) -> None:
+    builder.searches_first = False
+    builder.prefetch(QUESTION, "ann-1")
+    assert (await builder.turn(QUESTION, "Ann", "ann-1")).sources == ()
+    assert retrieval.prefetched == [] and retrieval.queries == []
+    assert (await builder.turn(QUESTION, "Ann", "ann-1", searches=True)).sources == ("handbook.pdf",)
+
+
 async def test_a_turn_has_the_picture_as_it_is_now(builder: ContextBuilder) -> None:
     asked: list[tuple[str, int]] = []
 
