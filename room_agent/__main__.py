@@ -119,7 +119,7 @@ def main() -> int:
     except ConfigurationError as error:
         print(error.message, file=sys.stderr)
         return 2
-    tune_environment(os.environ, settings.speech.voice)
+    tune_environment(os.environ)
     if settings.rooms_share_a_process:
         _run_and_exit(mode == "dev", settings)
     asyncio.run(run(mode == "dev", settings))

@@ -15,11 +15,5 @@ def test_the_installed_livekit_agents_reads_the_variables_that_are_set() -> None
 
 def test_a_variable_that_an_operator_has_set_stays() -> None:
     environment = {LOOP_MONITOR: "200"}
-    tune_environment(environment, voice=False)
+    tune_environment(environment)
     assert environment == {LOOP_MONITOR: "200", LOCAL_INFERENCE: "0", MALLOC_ARENAS: "2"}
-
-
-def test_a_worker_with_voice_loads_the_models_of_local_inference_before_its_first_room() -> None:
-    environment: dict[str, str] = {}
-    tune_environment(environment, voice=True)
-    assert LOCAL_INFERENCE not in environment
