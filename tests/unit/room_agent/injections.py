@@ -33,6 +33,17 @@ KEYS = {
     "key_split": "\u200d".join(KEY),
     "key_wide": "".join(chr(ord(char) + 0xFEE0) for char in KEY),
 }
+LABELLED_CHANNELS = {
+    "screen": "screen",
+    "transcript": "transcript",
+    "chat": "chat",
+    "knowledge": "passage",
+    "participant_name": "name",
+    "tool_result": "tool",
+    "tool_description": "tool",
+    "tool_name": "tool",
+    "persona": "company",
+}
 HARMLESS = "A harmless text about nothing much."
 QUESTION = "What is on the slide, and how much leave do I get?"
 # Data of another tenant in the same process, which must not reach this room's prompts.
@@ -46,7 +57,7 @@ SECRETS = (
 
 @dataclass(frozen=True, slots=True)
 class Injection:
-    """One row of injections.toml."""
+    """One row of injections.toml or of labelled_injections.jsonl."""
 
     name: str
     channel: str
@@ -64,7 +75,16 @@ def _load() -> list[Injection]:
     ]
 
 
-INJECTIONS = _load()
+def _load_labelled() -> list[Injection]:
+    """Return the hostile texts in six languages by somebody who had not seen the rules."""
+    lines = Path(__file__).with_name("labelled_injections.jsonl").read_text("utf-8").splitlines()
+    return [
+        Injection(row["id"], LABELLED_CHANNELS[row["channel"]], f"labelled: {row['aim']}", row["text"])
+        for row in map(json.loads, lines)
+    ]
+
+
+INJECTIONS = [*_load(), *_load_labelled()]
 # The first of each pair of channel and technique, in the order of the file.
 REPRESENTATIVES = list(
     {(injection.channel, injection.technique): injection for injection in reversed(INJECTIONS)}.values()

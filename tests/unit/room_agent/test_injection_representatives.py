@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -24,6 +25,7 @@ from tests.unit.room_agent.injections import (
     assert_adds_no_message,
     assert_leaks_no_secret,
     assert_stays_data,
+    question_with,
     turn,
 )
 
@@ -31,7 +33,7 @@ from tests.unit.room_agent.injections import (
 def test_the_table_has_injections_for_every_channel() -> None:
     assert len(INJECTIONS) >= 30 and len({injection.name for injection in INJECTIONS}) == len(INJECTIONS)
     channels = [injection.channel for injection in INJECTIONS]
-    assert {"screen", "chat", "passage", "name", "transcript", "tool"} == set(channels)
+    assert {"screen", "chat", "passage", "name", "transcript", "tool", "company"} == set(channels)
     assert min(channels.count(channel) for channel in set(channels)) >= 4
 
 
@@ -64,6 +66,18 @@ def test_a_participant_cannot_forge_the_name_of_another_speaker(channel: str) ->
         speaker = Fence(KEY).inner(clean_name(injection.text if channel == "name" else HARMLESS))
         assert first.startswith(f'"{speaker}", 25 s ago: ') and not re.search('[:",;[]', speaker)
         assert second.startswith('"Bob", 24 s ago: ')
+
+
+@pytest.mark.parametrize("injection", INJECTIONS, ids=lambda injection: injection.name)
+def test_the_instructions_of_a_tenant_stay_one_quotation_below_the_rules(injection: Injection) -> None:
+    harmless, attacked = (
+        compose(question_with("screen", HARMLESS), KEY, 6_000, replace(AGENT, company=text))
+        for text in (HARMLESS, injection.text)
+    )
+    (company,) = quotations(attacked.company, KEY)
+    assert company.label == "company" and KEY not in as_read_by_model(company.text)
+    assert (attacked.instructions, attacked.key_note) == (harmless.instructions, harmless.key_note)
+    assert attacked.context == harmless.context and attacked.question == harmless.question
 
 
 def test_random_text_in_every_channel_at_once_stays_quoted_data() -> None:
