@@ -28,6 +28,9 @@ from tests.support.stack import Stack, System, eventually
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 TENANT = "acme"
+STT = "nova-3-keyterm"
+ROUNDED_NANOUSD = 50
+"""A nano-dollar for each of a conversation's heartbeats and requests, and less than a millisecond costs."""
 SENTENCE = "This was said about it."
 SENTENCES = 4
 OUTAGE_S = 5.0
@@ -52,9 +55,10 @@ class SpeechUsage:
         for request in self.emulator.journal:
             usage = Usage(audio_ms=request.audio_ms, characters=request.characters)
             if units := usage.audio_ms + usage.characters:
-                service = ("stt" if usage.audio_ms else "tts", request.model)
+                model = f"{request.model}-keyterm" if request.keyterms else request.model
+                service = ("stt" if usage.audio_ms else "tts", model)
                 totals.units[service] += units
-                totals.nanousd[service] += prices.of(request.model, today).cost_nanousd(usage)
+                totals.nanousd[service] += prices.of(model, today).cost_nanousd(usage)
         return totals
 
     async def backend_totals(self) -> SpeechUsageTotals:
@@ -106,6 +110,14 @@ async def conversation(
         yield ConversationUsage(speech_usage, meeting, *before), ann
 
 
+async def billed_as_used(usage: ConversationUsage) -> SpeechUsageTotals:
+    """Return the vendors' totals, once they are billed to the unit; each heartbeat's cost is rounded by itself."""
+    vendors, billed = usage.vendor_totals(), await usage.backend_totals()
+    assert billed.units == vendors.units
+    assert dict(billed.nanousd) == pytest.approx(dict(vendors.nanousd), abs=ROUNDED_NANOUSD)
+    return vendors
+
+
 async def ask_question(
     speech_usage: SpeechUsage, ann: SpeakingParticipant, text: str = "What was said about it?"
 ) -> None:
@@ -119,11 +131,12 @@ async def test_a_conversation_is_billed_to_the_millisecond_and_character(speech_
             await ask_question(speech_usage, ann)
             await eventually(lambda times=times: len(ann.answers()) == times, WAIT_S)  # type: ignore[misc]
         assert min(usage.vendor_totals().units.values()) > 0
-    vendors = usage.vendor_totals()
-    assert await usage.backend_totals() == vendors
+    vendors = await billed_as_used(usage)
     # The number of chunks, and so of the spaces sent, depends on the arrival times of the text.
     assert vendors.units["tts", "eleven_flash_v2_5"] >= 2 * len(long_answer(()))
-    assert vendors.nanousd["stt", "nova-3"] == 80 * vendors.units["stt", "nova-3"] > 0
+    # 80 nano-dollars a millisecond, and 21.667 for the agent's names as key terms, rounded once a request.
+    per_ms = vendors.nanousd["stt", STT] / vendors.units["stt", STT]
+    assert per_ms == pytest.approx(80 + 1_300_000 / 60_000, abs=0.01)
     rows = await speech_usage.stack.bill(tenant=TENANT, by=["room", "participant", "service"])
     in_room = [row["group"] for row in rows if row["group"]["room"] == f"tenant_{TENANT}_ends"]
     assert {group["participant"] for group in in_room} == {"ann"}
@@ -140,8 +153,7 @@ async def test_only_the_sent_part_of_an_interrupted_answer_is_billed(speech_usag
         await ann.speak(1_000)
         await eventually(lambda: ann.answers(), WAIT_S)
         assert ann.answers()[0].attributes["rayroom.interrupted"] == "true"
-    vendors = usage.vendor_totals()
-    assert await usage.backend_totals() == vendors
+    vendors = await billed_as_used(usage)
     # The second answer may be complete; a part of the first one is missing in any case.
     assert 0 < vendors.units["tts", "eleven_flash_v2_5"] < 2 * len(long_answer(()))
 
@@ -152,16 +164,15 @@ async def test_a_killed_job_is_billed_to_the_unit(speech_usage: SpeechUsage) -> 
         await ask_question(speech_usage, ann)
         await eventually(lambda: ann.answers(), WAIT_S)
         speaking = asyncio.create_task(ann.speak(10_000))
-        await eventually(lambda: usage.vendor_totals().units["stt", "nova-3"] > 3_000, WAIT_S)
+        await eventually(lambda: usage.vendor_totals().units["stt", STT] > 3_000, WAIT_S)
         usage.meeting.kill_job(agent_job(speech_usage))
         await eventually(lambda: all(request.ended_at_s for request in speech_usage.emulator.journal), WAIT_S)
         await speaking
         # The room still exists, and the worker reports the usage of its killed job.
         await eventually(lambda: not unreported_journals(speech_usage), 2 * WAIT_S)
-    vendors = usage.vendor_totals()
-    assert await usage.backend_totals() == vendors
+    vendors = await billed_as_used(usage)
     assert vendors.units["tts", "eleven_flash_v2_5"] >= len(long_answer(()))
-    assert vendors.units["stt", "nova-3"] > 3_000
+    assert vendors.units["stt", STT] > 3_000
 
 
 @pytest.mark.kills
@@ -173,16 +184,15 @@ async def test_speech_during_an_outage_of_the_router_is_billed_afterwards(speech
         for process in ingress:
             process.send_signal(signal.SIGSTOP)
         try:
-            before = usage.vendor_totals().units["stt", "nova-3"]
+            before = usage.vendor_totals().units["stt", STT]
             await ask_question(speech_usage, ann, "And what else?")
             await asyncio.sleep(OUTAGE_S)
-            assert usage.vendor_totals().units["stt", "nova-3"] > before and len(ann.answers()) == 1
+            assert usage.vendor_totals().units["stt", STT] > before and len(ann.answers()) == 1
         finally:
             for process in ingress:
                 process.send_signal(signal.SIGCONT)
         await eventually(lambda: len(ann.answers()) == 2, WAIT_S)
-    vendors = usage.vendor_totals()
-    assert await usage.backend_totals() == vendors
+    vendors = await billed_as_used(usage)
     assert vendors.units["tts", "eleven_flash_v2_5"] >= 2 * len(long_answer(()))
 
 

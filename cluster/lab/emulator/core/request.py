@@ -58,6 +58,7 @@ class ParsedRequest:
     """The output limit, of thinking and visible text together; 0 for an embedding request."""
     thinking_tokens: int = 0
     """The tokens that the model spends thinking at the request's effort."""
+    keyterms: int = 0
     choices: int = 1
     """How many answers are requested at once."""
     tools: OfferedTools = field(default_factory=OfferedTools)
@@ -130,6 +131,7 @@ class EmulatedRequest:
                 stream=parsed.stream,
                 images=len(parsed.content.images),
                 tools=len(parsed.tools.tools),
+                keyterms=parsed.keyterms,
                 arrived_at_s=state.clock(),
             )
         )

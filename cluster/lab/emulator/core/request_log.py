@@ -35,6 +35,8 @@ class LoggedRequest:
     image_px: int = 0
     audio_ms: int = 0
     characters: int = 0
+    keyterms: int = 0
+    """How many key terms the request had, for which Deepgram charges extra."""
     tools: int = 0
     """How many tools the request offered."""
     tool_calls: int = 0

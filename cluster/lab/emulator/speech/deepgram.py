@@ -161,7 +161,8 @@ def _parse_request(request: web.Request, stream: bool) -> ParsedRequest:
     except BadInput as error:
         problem = RequestProblem(error.message)
     model = request.query.get("model", DEFAULT_MODEL)
-    return ParsedRequest(vendor=VENDOR, model=model, key=_key(request), stream=stream, wrong=problem)
+    keyterms = len(request.query.getall("keyterm", ()))
+    return ParsedRequest(vendor=VENDOR, model=model, key=_key(request), stream=stream, keyterms=keyterms, wrong=problem)
 
 
 def _key(request: web.Request) -> str | None:
