@@ -12,10 +12,11 @@ from livekit import rtc
 from room_agent.audio.transcripts import SttCounters
 
 JUDGED_SILENCE_S = 0.2
-"""The silence after which a pause is judged; livekit-agents, whose model it is, judges none earlier."""
+"""The silence after which a pause is judged; livekit-agents itself judges none earlier."""
 LONGEST_PAUSE_S = 1.2
-"""The silence that ends an utterance whatever the model says. It is what a wrong judgement costs the speaker at most:
-with the usual pause of 0.3 s, 0.9 s more. The default of livekit-agents is 3 s, where people wait for a broken agent.
+"""The silence that ends an utterance in any case: a wrong judgement then costs 0.9 s beyond the usual pause of 0.3 s.
+
+It is chosen, not measured. The default of livekit-agents is 3 s: in a meeting the agent would seem broken.
 """
 
 log = structlog.get_logger()
@@ -61,7 +62,7 @@ class TurnJudge:
         self._has_failed = False
 
     def begin_utterance(self) -> None:
-        """Forget what was said before: it would count as the beginning of this utterance."""
+        """Forget the speech before this utterance: it would count as its beginning."""
         if self._model is not None:
             self._model.reset()
 
@@ -108,7 +109,7 @@ class TurnJudge:
             probability = await model.probability()
             error = "late" if probability is None else ""
         except Exception as failure:
-            # Whatever a native model raises, the utterance must be reported.
+            # A native model fails in ways of its own; the utterance must be reported all the same.
             probability, error = None, type(failure).__name__
         if error:
             self._counters.pauses_unjudged += 1

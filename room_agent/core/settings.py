@@ -157,10 +157,10 @@ class AgentSettings(BaseSettings):
     pause_s: Annotated[float, Field(validation_alias="RAYROOM_PAUSE_S", ge=0.1, le=3)] = 0.3
     """The silence that ends an utterance."""
     end_of_turn: Annotated[Literal["pause", "model"], Field(validation_alias="RAYROOM_END_OF_TURN")] = "pause"
-    """With `model` LiveKit's turn detector hears whether the speaker goes on, and a pause may then last 1.2 s.
+    """With `model` LiveKit's turn detector judges by the sound whether the speaker goes on, and waits for up to 1.2 s.
 
-    It runs in the worker, without a cloud, and is off by default: it takes 244 MB a worker and 70 ms of a processor
-    for each pause, and nothing measured here shows that it ends turns better.
+    It runs in the worker, without a cloud. It is off by default: it takes 244 MB a worker and 70 ms of a processor for
+    each pause, and nothing measured here shows that it ends turns better. Pauses of 1.2 s and more stay as they are.
     """
 
     @property

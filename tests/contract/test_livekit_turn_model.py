@@ -27,7 +27,7 @@ async def test_the_model_judges_a_pause_without_a_network(monkeypatch: pytest.Mo
     model = await load_turn_model(settings)
     assert model is not None
     try:
-        # Longer than what the model takes: it hears the end of it.
+        # Longer than the 1.2 s that the model takes: it judges the last of it.
         pcm = speech(1_200) + silence(224)
         model.push(rtc.AudioFrame(pcm, RATE_HZ, 1, len(pcm) // 2))
         for _ in range(5):
