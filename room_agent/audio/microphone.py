@@ -86,8 +86,8 @@ class MicrophoneStream:
                 async with asyncio.timeout(KEEP_STREAM_S):
                     await self._utterance.aclose()
             async with asyncio.timeout(KEEP_STREAM_S):
-                await self._turns.aclose()
                 await self._detector.aclose()
+                await self._turns.aclose()
 
     @property
     def lag_s(self) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from typing import Any, NoReturn
 
 import pytest
@@ -11,7 +12,7 @@ from livekit import rtc
 
 from cluster.lab.demo.speech_synth import RATE_HZ, silence, speech
 from cluster.lab.emulator import Emulator
-from room_agent.audio.turn_model import load_turn_model
+from room_agent.audio.turn_model import LiveKitTurnModel, load_turn_model
 from tests.support.speech_settings import settings_for
 
 
@@ -42,6 +43,42 @@ async def test_the_model_judges_a_pause_without_a_network(monkeypatch: pytest.Mo
         assert thresholds == [0.36, 0.245, 0.36, 0.36]
     finally:
         await model.aclose()
+
+
+class _BrokenWeights:
+    def predict(self, _: Any) -> float:
+        raise RuntimeError("no memory")
+
+
+class _SlowWeights:
+    def __init__(self) -> None:
+        self.released = threading.Event()
+        self.calls = 0
+
+    def predict(self, _: Any) -> float:
+        self.calls += 1
+        self.released.wait(10)
+        return 0.9
+
+
+async def test_a_failure_of_the_weights_is_no_judgement(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("livekit.agents.inference.eot.transports._EOT", _BrokenWeights)
+    model = LiveKitTurnModel()
+    assert await model.probability() is None
+    await model.aclose()
+
+
+async def test_a_late_judgement_is_none_and_no_second_thread_starts_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = _SlowWeights()
+    monkeypatch.setattr("livekit.agents.inference.eot.transports._EOT", lambda: weights)
+    monkeypatch.setattr("room_agent.audio.turn_model.TIMEOUT_S", 0.05)
+    model = LiveKitTurnModel()
+    assert await model.probability() is None
+    model.reset()
+    assert await model.probability() is None
+    weights.released.set()
+    await model.aclose()
+    assert weights.calls == 1
 
 
 async def test_no_model_is_loaded_by_default() -> None:
