@@ -119,7 +119,8 @@ def main() -> int:
     except ConfigurationError as error:
         print(error.message, file=sys.stderr)
         return 2
-    tune_environment(os.environ)
+    speech = settings.speech
+    tune_environment(os.environ, judges_pauses=speech.voice and speech.end_of_turn == "model")
     if settings.rooms_share_a_process:
         _run_and_exit(mode == "dev", settings)
     asyncio.run(run(mode == "dev", settings))

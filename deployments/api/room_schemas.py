@@ -18,6 +18,8 @@ MAX_ID_CHARS = 128
 MAX_USAGE_ITEMS = 256
 
 Number = Annotated[Finite, Field(strict=True)]
+MAX_COUNTERS = 128
+"""A room with a voice, tools and a record has 65."""
 CounterName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 
 
@@ -78,7 +80,7 @@ class Heartbeat(Body):
     )
     """The identities of the speakers by the ids of their usage, for the bill; other usage is nobody's."""
     counters: Annotated[dict[CounterName, Number], Field(fail_fast=True)] = Field(
-        default_factory=dict, max_length=64, json_schema_extra=CLOSED
+        default_factory=dict, max_length=MAX_COUNTERS, json_schema_extra=CLOSED
     )
     ended: StrictBool = False
     """Whether the job has ended, so that only its usage counts."""

@@ -10,6 +10,7 @@ from livekit import rtc
 from livekit.agents.vad import VADEvent, VADEventType
 
 from room_agent.audio.buffer import AudioBuffer
+from room_agent.audio.end_of_turn import TurnJudge, TurnModel
 from room_agent.audio.endpointing import final_text
 from room_agent.audio.pcm import newest
 from room_agent.audio.stt_stream import SttServices, speech_of
@@ -40,6 +41,7 @@ class MicrophoneStream:
         listener: TranscriptListener,
         counters: SttCounters,
         clock: Callable[[], float],
+        turn_model: TurnModel | None = None,
     ) -> None:
         self._task_name = f"microphone {track}"
         self._identity = identity
@@ -51,6 +53,7 @@ class MicrophoneStream:
         self._tasks = OwnedTasks()
         self._utterance = UtteranceStream(track, services, self._tasks, self._on_lost)
         self._reporter = TranscriptReporter(identity, track, listener, counters, clock)
+        self._turns = TurnJudge(turn_model, counters, clock)
         self._sent_until = 0
         """The index of the detector's last sample that was sent."""
         self._speech_ended_s = 0.0
@@ -69,6 +72,8 @@ class MicrophoneStream:
                 self._on_event(event)
             if self._utterance.is_open:
                 self._on_end_of_speech()
+            # Nobody goes on after the end of the track: its last pause needs no judgement.
+            self._turns.drop()
             if self._ending is not None:
                 await asyncio.wait({self._ending}, timeout=LAST_UTTERANCE_S)
             if not self._utterance.is_empty and self._utterance.text:
@@ -82,6 +87,7 @@ class MicrophoneStream:
                     await self._utterance.aclose()
             async with asyncio.timeout(KEEP_STREAM_S):
                 await self._detector.aclose()
+                await self._turns.aclose()
 
     @property
     def lag_s(self) -> float:
@@ -105,6 +111,8 @@ class MicrophoneStream:
             self._ending.cancel()
             self._ending = None
         self._utterance.begin(resumes)
+        if not resumes:
+            self._turns.begin_utterance()
         # The event holds the audio before the detection too. The part sent before a short pause is not sent again.
         self._push(newest(event.frames[0], event.samples_index - self._sent_until), event.samples_index)
 
@@ -127,8 +135,10 @@ class MicrophoneStream:
     def _push(self, frame: rtc.AudioFrame, until: int) -> None:
         self._sent_until = until
         self._utterance.push(frame)
+        self._turns.push(frame, self._detector.silent_s)
 
     def _on_end_of_speech(self) -> None:
+        self._turns.judge()
         self._end_utterance(self._clock() - self._detector.silent_s)
 
     def _end_utterance(self, speech_ended_s: float) -> None:
@@ -139,6 +149,10 @@ class MicrophoneStream:
     async def _report_when_complete(self) -> None:
         """Report the utterance unless it resumes, then keep its stream a while for the next one."""
         text = await final_text(self._utterance, self._report_stable_partial, self._clock)
+        if text:
+            stream = self._utterance.stream
+            await self._turns.hold(self._speech_ended_s, stream.language if stream is not None else "")
+            text = self._utterance.text or text
         self._ending = None
         self._report(text)
         self._tasks.start(self._drop_idle_stream(), self._task_name)

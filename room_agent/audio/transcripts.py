@@ -56,6 +56,12 @@ class SttCounters:
     utterances_wordless: int = 0
     """Voices without a word in any service's transcript."""
     sounds_cut: int = 0
+    pauses_judged: int = 0
+    """Pauses for which the model of RAYROOM_END_OF_TURN=model was run."""
+    pauses_extended: int = 0
+    """Pauses that it made longer, because the speaker seemed to go on."""
+    pauses_unjudged: int = 0
+    """Pauses for which it was late or failed."""
     audio_dropped_ms: int = 0
     audio_quiet_ms: int = 0
     """Audio whose level was too low for a voice, so that the detector's model did not judge it."""

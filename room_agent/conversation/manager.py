@@ -13,6 +13,7 @@ from room_agent.audio.stt_stream import SttServices
 from room_agent.audio.tracks import MicrophoneTrack, MicrophoneTracks, audio_stream
 from room_agent.audio.transcripts import SttCounters, Utterance
 from room_agent.audio.tts import SpeechOutput
+from room_agent.audio.turn_model import load_turn_model
 from room_agent.audio.vad import SpeechDetector
 from room_agent.context.context import ContextBuilder
 from room_agent.conversation.chat import ReceivedMessage
@@ -189,11 +190,17 @@ class ConversationManager:
     async def _transcribe(self, microphone: MicrophoneTrack) -> None:
         assert self._services is not None
         audio = audio_stream(microphone.track)
-        detector = SpeechDetector(self._settings.pause_s)
-        stream = MicrophoneStream(
-            microphone.identity, microphone.sid, self._services, detector, self, self._stt_counters, self._clock
-        )
         try:
+            stream = MicrophoneStream(
+                microphone.identity,
+                microphone.sid,
+                self._services,
+                SpeechDetector(self._settings.pause_s),
+                self,
+                self._stt_counters,
+                self._clock,
+                turn_model=await load_turn_model(self._settings),
+            )
             await stream.run((event.frame async for event in audio), microphone.ended)
         finally:
             self._transcription.withdraw(microphone.sid)

@@ -14,16 +14,17 @@ MALLOC_ARENAS = "MALLOC_ARENA_MAX"
 log = structlog.get_logger()
 
 
-def tune_environment(environment: MutableMapping[str, str]) -> None:
+def tune_environment(environment: MutableMapping[str, str], *, judges_pauses: bool) -> None:
     """Set the variables of the job processes, before the first of them starts. A variable that is set already stays.
 
     The loop monitor wakes every process 50 times a second. Of the models of local inference the turn detector's takes
-    244 MB a worker, and no room uses it; the voice detector's takes 1 MB and loads in 4 ms with its first room. Each
-    arena of malloc keeps memory of its own; two are enough for a job.
+    244 MB a worker, and no room uses it unless the model `judges_pauses`: then the job processes share it, where each
+    would load its own. The voice detector's takes 1 MB and loads in 4 ms with its first room. Each arena of malloc
+    keeps memory of its own; two are enough for a job.
     """
     environment.setdefault(LOOP_MONITOR, "0")
     environment.setdefault(MALLOC_ARENAS, "2")
-    environment.setdefault(LOCAL_INFERENCE, "0")
+    environment.setdefault(LOCAL_INFERENCE, "1" if judges_pauses else "0")
 
 
 @cache

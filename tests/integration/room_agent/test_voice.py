@@ -19,6 +19,7 @@ from room_agent.audio.stt_stream import SttStream
 from room_agent.usage.meter import SpeechMeter, metered_tts_session
 from routing.prices import load_prices
 from tests.integration.room_agent.transcribing_microphone import TranscribingMicrophone, transcribing_microphone
+from tests.support.scripted_turn_model import ScriptedTurnModel
 from tests.support.speech_settings import settings_for
 
 
@@ -229,3 +230,22 @@ async def test_complete_tts_is_billed_for_each_stripped_text(emulator: Emulator)
                     pass
         assert usage.characters == sum(request.characters for request in emulator.journal) == 31 + 5
         await tts.aclose()
+
+
+async def test_a_pause_is_longer_only_where_the_turn_model_says_that_the_speaker_goes_on(
+    microphone: TranscribingMicrophone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Longer than the pauses by far, so that a busy machine does not decide.
+    monkeypatch.setattr("room_agent.audio.end_of_turn.LONGEST_PAUSE_S", 3.0)
+    microphone.turn_model = model = ScriptedTurnModel([0.9, None, RuntimeError(), 0.1, 0.9])
+    microphone.emulator.script.add("It ends.", "It is late.", "It fails.", "It goes on.", "So it did.")
+    spoken = [part for _ in range(5) for part in (speech(600), silence(1_000))]
+    assert await microphone.transcribe(silence(500), *spoken) == [
+        "It ends.",
+        "It is late.",
+        "It fails.",
+        "It goes on. So it did.",
+    ]
+    counters = microphone.counters
+    assert (counters.pauses_judged, counters.pauses_unjudged, counters.pauses_extended) == (5, 2, 1)
+    assert model.utterances == 4 and model.languages == ["en-US"] * 5 and model.closed

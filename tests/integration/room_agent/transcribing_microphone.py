@@ -13,6 +13,7 @@ from livekit import rtc
 
 from cluster.lab.demo.speech_synth import RATE_HZ
 from cluster.lab.emulator import Emulator
+from room_agent.audio.end_of_turn import TurnModel
 from room_agent.audio.microphone import MicrophoneStream
 from room_agent.audio.plugins import stt_plugins
 from room_agent.audio.stt_stream import SttServices
@@ -38,12 +39,15 @@ class TranscribingMicrophone:
     stt_paused: bool = False
     speech_s: float = 0.0
     partials: list[str] = field(default_factory=list)
+    turn_model: TurnModel | None = None
 
     async def transcribe(self, *chunks: bytes, speed: float = 1.0) -> list[str]:
         """Play audio to a new stream; return the texts of its utterances."""
         before = len(self.finals)
         detector = SpeechDetector(0.3)
-        microphone = MicrophoneStream("ann", "TR_1", self.services, detector, self, self.counters, time.monotonic)
+        microphone = MicrophoneStream(
+            "ann", "TR_1", self.services, detector, self, self.counters, time.monotonic, self.turn_model
+        )
         async with asyncio.timeout(60):
             await microphone.run(_frames(b"".join(chunks), speed, microphone))
         return [utterance.text for utterance in self.finals[before:]]

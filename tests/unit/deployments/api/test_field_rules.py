@@ -134,6 +134,12 @@ OTHERS: dict[str, tuple[str, Json, bool]] = {
     "a broken number of hits": ("KnowledgeSearch", {"query": "a", "top_k": 1.5}, False),
     "a truth for hits": ("KnowledgeSearch", {"query": "a", "top_k": True}, False),
     "counters": ("Heartbeat", {"counters": {"frames_kept": 1}}, True),
+    "the counters of a room with everything": (
+        "Heartbeat",
+        {"counters": dict.fromkeys(map("n{}".format, range(65)), 1)},
+        True,
+    ),
+    "too many counters": ("Heartbeat", {"counters": dict.fromkeys(map("n{}".format, range(129)), 1)}, False),
     "a counter in capitals": ("Heartbeat", {"counters": {"Frames": 1}}, False),
     "speech": ("Heartbeat", {"usage": [SPOKEN]}, True),
     "speech before the epoch": ("SpeechUsageItem", SPOKEN | {"occurred_at": -1.0}, False),

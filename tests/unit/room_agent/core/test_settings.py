@@ -51,6 +51,12 @@ def test_speech_settings_keep_the_order_of_models_and_show_no_key(monkeypatch: p
     assert speech.eleven_key == "eleven-secret" and "secret" not in repr(load_settings()) + repr(speech)
 
 
+@pytest.mark.parametrize("value", ["", "pause", "model"])
+def test_the_pause_alone_ends_a_turn_unless_a_model_is_chosen(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAYROOM_END_OF_TURN", value)
+    assert load_settings().speech.end_of_turn == (value or "pause")
+
+
 def test_keys_and_models_are_read_without_surrounding_blanks_and_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     variables = {"DEEPGRAM_API_KEY": "deepgram-secret\n", "ELEVEN_API_KEY": " ", "RAYROOM_STT_MODELS": "nova-3,"}
     for name, value in (KEYS | variables | {"RAYROOM_VOICE": "on"}).items():
