@@ -214,8 +214,9 @@ class Responder:
 
     @property
     def askers(self) -> set[str]:
-        """Return the identities that wait for an answer or are being answered."""
-        return self.queue.waiting | ({self.question.identity} if self.question is not None else set())
+        """Return the identities that wait for an answer, are being answered, or whose yes is awaited."""
+        current = {self.question.identity} if self.question is not None else set()
+        return self.queue.waiting | current | self.tools.confirmation.awaited
 
     def ask(self, question: Question) -> None:
         """Queue a question. A newer question of the participant who is being answered stops that answer."""

@@ -79,6 +79,11 @@ class Confirmation:
         self.agreed += 1
         return call
 
+    @property
+    def awaited(self) -> set[str]:
+        """Return the identity whose yes or no is awaited, if any."""
+        return set() if self._proposed is None else {self._proposed.identity}
+
     def on_left(self, identity: str) -> None:
         """Drop the proposal to a participant who left: another may join under the same name."""
         if self._proposed is not None and self._proposed.identity == identity:
