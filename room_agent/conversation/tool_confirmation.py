@@ -81,7 +81,7 @@ class Confirmation:
 
     @property
     def awaited(self) -> set[str]:
-        """Return the identity whose yes or no is awaited, if any."""
+        """Return the identity that may agree to the proposed call, if there is one."""
         return set() if self._proposed is None else {self._proposed.identity}
 
     def on_left(self, identity: str) -> None:

@@ -47,7 +47,7 @@ class RecordRecovery:
             log.error("meeting records left unsent", records=len(left))
 
     async def recover(self) -> bool:
-        """Send every record whose job has ended; return whether none has to be sent again soon."""
+        """Send the record of every ended job; return whether none has to be sent again soon."""
         all_sent = True
         for path in await asyncio.to_thread(spooled_paths, self._directory):
             with lock_dead(path) as is_dead:
