@@ -21,6 +21,7 @@ from room_agent.conversation.tool_phrases import phrases
 from room_agent.conversation.tool_turns import ToolCalled, ToolTurns
 from room_agent.conversation.transcription import Transcription
 from room_agent.core.router_errors import RouterAway, RouterBusy, RouterError, RouterRefused
+from tests.support.room_notices import RoomNotices
 
 KEY = "5d0c3a91e27b"
 MESSAGES = [{"role": "system", "content": "rules"}, {"role": "user", "content": "Where is it?"}]
@@ -90,25 +91,13 @@ class ScriptedClient:
         return self.result
 
 
-class Notices:
-    """Records the notices of the room."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def notice(self, text: str) -> None:
-        self.texts.append(text)
-
-    async def aclose(self) -> None: ...
-
-
 class Scene:
     """A room's tools with a script."""
 
     def __init__(self, *replies: Reply | Exception, client: ScriptedClient | None = None, **turns: Any) -> None:
         self.llm = ScriptedLlm(list(replies))
         self.client = client or ScriptedClient()
-        self.notices = Notices()
+        self.notices = RoomNotices()
         self.events: list[ToolCalled] = []
         self.tools = ToolTurns(
             cast(RouterLlm, cast(Any, self.llm)),
