@@ -74,8 +74,11 @@ async def test_an_entry_with_a_wrong_field_is_left_out_and_said(tmp_path: Path) 
 async def test_a_directory_that_cannot_be_written_leaves_the_meeting_without_a_record(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     one = recorder(tmp_path / "file", ManualClock(1_000.0))
-    await one.begin(REPORT)
+    with capture_logs() as lines:
+        await one.begin(REPORT)
+    assert [line["event"] for line in lines] == ["meeting record not begun"]
     record_all(one)
+    assert one.report() == {}
     await one.aclose(None)
 
 
