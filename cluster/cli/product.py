@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated
@@ -214,7 +215,7 @@ def restore(
     from cluster.costs.storage.shard_files import shard_path
 
     journal = shard_path(Path(check_file(config).costs.journal_path), shard)
-    costs = restore_journal(backup, journal)
+    costs = restore_journal(backup, journal, time.time())
     print(f"{journal} is restored. The lost journal has billed these costs, which this one does not bill:")
     print(f"  {costs.unsealed} settled and not sealed, {dollars(costs.unsealed_nanousd)}")
     print(f"  {costs.open_events} open, estimated at {dollars(costs.open_estimate_nanousd)}")

@@ -72,7 +72,7 @@ class Journal:
         except BaseException:
             self._file.release()
             raise
-        row = self._db.execute("SELECT journal_id, sealed_event, moved_event FROM journal").fetchone()
+        row = self._db.execute("SELECT journal_id, sealed_event, moved_event, restored_at_s FROM journal").fetchone()
         self.journal_id: str = row[0]
         (newest,) = self._db.execute("SELECT coalesce(max(event), 0) FROM settled").fetchone()
         self._settled = SettledEvents(self._db, last_event=max(newest, row[1], row[2]), sealed_event=row[1])
@@ -85,7 +85,7 @@ class Journal:
         self.alerts = AlertTable(self._db)
         self.coverage = CoverageTable(self._db)
         self._sums = SumChanges(self._db)
-        self._corrections = Corrections(self._settled, self._months, self._sums)
+        self._corrections = Corrections(self._settled, self._months, self._sums, restored_at_s=row[3])
         self.writable = True
         """Whether the last commit reached the disk."""
         self.committed_at_s = -math.inf

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import closing
@@ -59,7 +60,7 @@ def lose_and_restore(journal: Path, backup: Path) -> LostJournal:
     lost = read_lost(journal)
     for file in journal.parent.glob(f"{journal.name}*"):
         file.unlink()
-    restore(backup, journal)
+    restore(backup, journal, time.time())
     return lost
 
 
@@ -97,9 +98,15 @@ def _windows(db: sqlite3.Connection) -> dict[str, Window]:
 
 
 def events_of_all(present: Iterable[dict[str, Any]], lost: Iterable[LostJournal]) -> list[dict[str, Any]]:
-    """Return each event once, of the journal that is there and of those that were lost."""
-    rows = {row["event_id"]: row for journal in lost for row in journal.events}
-    return list((rows | {row["event_id"]: row for row in present}).values())
+    """Return each event once, of the journals that were lost and of the one that is there.
+
+    Of an event in several the first lost one had the last figures: a restored journal does not change them.
+    """
+    rows: dict[str, dict[str, Any]] = {}
+    for events in (*(journal.events for journal in lost), present):
+        for row in events:
+            rows.setdefault(row["event_id"], row)
+    return list(rows.values())
 
 
 def unbilled_of_all(lost: Iterable[LostJournal], billed: Collection[str]) -> Counter[TenantMonth]:

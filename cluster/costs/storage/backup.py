@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.costs.storage.journal_file import SETTING, JournalUnusable
-from cluster.costs.storage.schema import VERSION, UnknownFormat, check_version
+from cluster.costs.storage.schema import VERSION, UnknownFormat, add_restored_column, check_version
 from routing.errors import ConfigurationError
 
 _SET_ASIDE = """
-UPDATE journal SET sealed_event = max(sealed_event, (SELECT coalesce(max(event), 0) FROM settled));
+UPDATE journal SET sealed_event = max(sealed_event, (SELECT coalesce(max(event), 0) FROM settled)),
+    restored_at_s = max(?, (SELECT coalesce(max(booked_at_s), 0) FROM settled));
 DELETE FROM flushes WHERE flush_id IS NULL;
 DELETE FROM open_events;
 DELETE FROM reserved;
@@ -33,12 +34,13 @@ class SetAsideCosts:
     unsealed_nanousd: int
 
 
-def restore(backup: Path, journal: Path) -> SetAsideCosts:
+def restore(backup: Path, journal: Path, now_s: float) -> SetAsideCosts:
     """Write the backup to `journal`; return the costs that it held and that are not billed from it.
 
     The lost journal sealed and sent them after the backup was made. To seal them again would bill them twice, because a
-    window of another opening has another id. Raises ConfigurationError where a journal is there already, and
-    JournalUnusable for a backup that is no journal of this version.
+    window of another opening has another id. For the same reason later reports correct no cost that was booked before
+    `now_s`: the lost journal may have had them, and billed the difference. Raises ConfigurationError where a journal is
+    there already, and JournalUnusable for a backup that is no journal of this version.
     """
     if journal.exists():
         raise ConfigurationError(f"{SETTING}: {journal} exists. Stop the app and move its files away first.", SETTING)
@@ -52,7 +54,8 @@ def restore(backup: Path, journal: Path) -> SetAsideCosts:
         ):
             _check(source)
             source.backup(db)
-            costs = _set_aside(db)
+            add_restored_column(db)
+            costs = _set_aside(db, now_s)
         copy.rename(journal)
     except (UnknownFormat, sqlite3.Error) as error:
         raise JournalUnusable(f"{backup} cannot be restored: {error}.", SETTING) from None
@@ -67,12 +70,14 @@ def _check(backup: sqlite3.Connection) -> None:
         raise UnknownFormat("it was written by an older version, which restores it")
 
 
-def _set_aside(db: sqlite3.Connection) -> SetAsideCosts:
+def _set_aside(db: sqlite3.Connection, now_s: float) -> SetAsideCosts:
     (opened, estimate_nanousd) = db.execute(
         "SELECT count(*), coalesce(sum(estimate_nanousd), 0) FROM open_events"
     ).fetchone()
     (unsealed, unsealed_nanousd) = db.execute(_UNSEALED).fetchone()
-    db.executescript(f"BEGIN;{_SET_ASIDE}COMMIT;")
+    with db:
+        for statement in _SET_ASIDE.split(";\n"):
+            db.execute(statement, (now_s,) if "?" in statement else ())
     return SetAsideCosts(
         open_events=opened,
         open_estimate_nanousd=estimate_nanousd,

@@ -20,15 +20,19 @@ _IDS = uuid.UUID("0c2a5d0e-93a1-5b52-8a0e-6d7f5a0b9c41")
 class Corrections:
     """Better knowledge replaces an event's figures until they are sealed, and adds a correction from then on."""
 
-    def __init__(self, settled: SettledEvents, months: MonthFiles, sums: SumChanges) -> None:
+    def __init__(
+        self, settled: SettledEvents, months: MonthFiles, sums: SumChanges, restored_at_s: float = 0.0
+    ) -> None:
+        """What was booked until `restored_at_s` is not improved: the lost journal may have billed the difference."""
         self._settled = settled
+        self._restored_at_s = restored_at_s
         self._months = months
         self._sums = sums
 
     def improve(self, settlement: Settlement, knowledge: Knowledge, booked_at_s: float) -> SettledIntent | None:
         """Book a settlement of a settled event; return None where the event is unknown or known as well already."""
         event = self._find(settlement.event_id)
-        if event is None:
+        if event is None or event["booked_at_s"] <= self._restored_at_s:
             return None
         if event["event"] > self._settled.sealed_event and not event["moved"]:
             return self._replace(event, settlement, knowledge)

@@ -59,7 +59,8 @@ FLUSHES_TABLE = f"""
 _SCHEMA = f"""
 CREATE TABLE journal (
     one INTEGER PRIMARY KEY CHECK (one = 1), journal_id TEXT NOT NULL, shards INTEGER NOT NULL DEFAULT 1,
-    sealed_event INTEGER NOT NULL DEFAULT 0, moved_event INTEGER NOT NULL DEFAULT 0, probed_at_s REAL NOT NULL DEFAULT 0
+    sealed_event INTEGER NOT NULL DEFAULT 0, moved_event INTEGER NOT NULL DEFAULT 0,
+    probed_at_s REAL NOT NULL DEFAULT 0, restored_at_s REAL NOT NULL DEFAULT 0
 ) STRICT;
 CREATE TABLE epochs (epoch TEXT PRIMARY KEY, opened_at_s REAL NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE open_events (
@@ -118,6 +119,7 @@ def _prepare(db: sqlite3.Connection, journal_id: str, shards: int) -> None:
     version = int(db.execute("PRAGMA user_version").fetchone()[0])
     if version == VERSION:
         add_usage_columns(db, ("settled", "flushes"))
+        add_restored_column(db)
         return
     if tables:
         _migrate_unversioned(db)
@@ -162,6 +164,12 @@ def add_usage_columns(db: sqlite3.Connection, tables: Iterable[str]) -> None:
     for table in tables:
         for unit in (unit for unit in USAGE if unit not in column_names(db, table)):
             db.execute(f"ALTER TABLE {table} ADD COLUMN {unit} INTEGER NOT NULL DEFAULT 0")
+
+
+def add_restored_column(db: sqlite3.Connection) -> None:
+    """Add the column for the time of a restore to a file that is older than it."""
+    if "restored_at_s" not in column_names(db, "journal"):
+        db.execute("ALTER TABLE journal ADD COLUMN restored_at_s REAL NOT NULL DEFAULT 0")
 
 
 def _run(db: sqlite3.Connection, script: str) -> None:
