@@ -7,7 +7,7 @@ from typing import Any
 
 from cluster.backend.serialization import sendable
 from routing.errors import BackendRefused
-from routing.tools.models import MAX_RESULT_CHARS, ToolInvocation, ToolResult, UncheckedTool
+from routing.tools.models import ToolInvocation, ToolResult, UncheckedTool
 
 LIST_TOOLS, CALL_TOOL = "tools.list", "tools.invoke"
 MAX_TOOL_TIMEOUT_S = 60.0
@@ -42,10 +42,10 @@ def offered_tools(data: Any) -> tuple[UncheckedTool, ...]:
 
 
 def called_tool(data: Any) -> ToolResult:
-    """Return the result in an answer: its `text`, or any other value as JSON."""
+    """Return the result in an answer: its `text`, or any other value as JSON. It is not cut yet."""
     is_error = isinstance(data, dict) and data.get("isError") is True
     text = data["text"] if isinstance(data, dict) and isinstance(data.get("text"), str) else json.dumps(data)
-    return ToolResult(text=sendable(text[:MAX_RESULT_CHARS]), is_error=is_error)
+    return ToolResult(text=sendable(text), is_error=is_error)
 
 
 def _is_tool(row: Any) -> bool:

@@ -58,8 +58,11 @@ class GatewayMetrics:
 
     def authentication_failed(self, credential: Credential, reason: FailureReason) -> None: ...
 
-    def tool_called(self, outcome: str, took_s: float, cost_nanousd: int) -> None:
+    def tool_called(self, outcome: str, took_s: float) -> None:
         """Count a call of a tool; `outcome` is `ok`, `tool_error`, `cancelled`, or the code of an error."""
+
+    def tool_billed(self, cost_nanousd: int) -> None:
+        """Count the cost of a call of a tool that left, whatever came back."""
 
 
 class ServeMetrics(GatewayMetrics):
@@ -128,13 +131,14 @@ class ServeMetrics(GatewayMetrics):
     def authentication_failed(self, credential: Credential, reason: FailureReason) -> None:
         self._instruments.add(names.FAILED_AUTHENTICATIONS, 1, {"credential": credential, "reason": reason})
 
-    def tool_called(self, outcome: str, took_s: float, cost_nanousd: int) -> None:
+    def tool_called(self, outcome: str, took_s: float) -> None:
         self._instruments.add(names.TOOL_CALLS, 1, {"outcome": outcome})
         self._instruments.observe(names.TOOL_SECONDS, took_s, {})
-        if cost_nanousd:
-            # The names of tools are the tenants', so that no label holds one.
-            at = {"service": "tools", "vendor": "tenant", "model": "tools"}
-            self._instruments.add(names.COST, cost_nanousd, {**at, "kind": names.COST_KINDS[False]})
+
+    def tool_billed(self, cost_nanousd: int) -> None:
+        # The names of tools are the tenants', so that no label holds one.
+        at = {"service": "tools", "vendor": "tenant", "model": "tools"}
+        self._spend(at, None, cost_nanousd, estimated=False)
 
     def spans_lost(self, spans: int) -> None:
         """Count spans that the collector of traces did not take; any thread may call it."""

@@ -20,5 +20,5 @@ def tool_service(gateway: Gateway) -> ToolService:
         from deployments.tools.mcp_connection import McpServers
 
         connect = McpServers(settings, Credentials(Path(settings.credentials_dir)))
-    billing = ToolBilling(gateway.meter, gateway.settings.intent_grace_s)
+    billing = ToolBilling(gateway.meter, gateway.settings.intent_grace_s, gateway.metrics)
     return ToolService(settings, gateway.directory, connect, billing, gateway.metrics)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from deployments.gateway.metering import BillingContext, Meter, event_id_of
+from deployments.gateway.metrics import GatewayMetrics
 from routing.billing.charges import Charge, is_cancelled
 from routing.models import Intent, Outcome
 from routing.tools.models import RoomTool
@@ -18,9 +19,12 @@ VENDOR = "tenant"
 class ToolBilling:
     """Bills calls at the prices of their tenants' records."""
 
-    def __init__(self, meter: Meter, grace_s: float, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, meter: Meter, grace_s: float, metrics: GatewayMetrics, clock: Callable[[], float] = time.time
+    ) -> None:
         self._meter = meter
         self._grace_s = grace_s
+        self._metrics = metrics
         self._clock = clock
 
     @asynccontextmanager
@@ -42,6 +46,7 @@ class ToolBilling:
             outcome = Outcome.CANCELLED if is_cancelled(error) else Outcome.ERROR
             raise
         finally:
+            self._metrics.tool_billed(tool.price_nanousd)
             await self._meter.settle(intent, outcome, Charge(cost_nanousd=tool.price_nanousd))
 
     def _intent(self, billing: BillingContext, tool: RoomTool, timeout_s: float) -> Intent:

@@ -107,7 +107,7 @@ class ToolService:
             raise
         finally:
             took_s = self._clock() - started_s
-            self._metrics.tool_called(code, took_s, answered.cost_nanousd if answered is not None else 0)
+            self._metrics.tool_called(code, took_s)
             log.info(
                 "tool called",
                 room=admitted.billing.room,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from deployments.tools.result_text import tool_result
 from routing.errors import BackendError, BackendUnavailable, ToolError, ToolTimeout
 from routing.models import Directory
 from routing.tools.models import ToolInvocation, ToolResult, UncheckedTool
@@ -44,8 +45,9 @@ class BackendTools:
     async def call(self, call: ToolInvocation, timeout_s: float) -> ToolResult:
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._directory.call_tool(call)
+                result = await self._directory.call_tool(call)
         except (TimeoutError, BackendUnavailable):
             raise ToolTimeout("tools.invoke of the backend did not answer in time.") from None
         except BackendError as error:
             raise ToolError(f"tools.invoke of the backend failed: {error.code}.") from None
+        return tool_result([result.text], is_error=result.is_error)

@@ -62,6 +62,7 @@ class QuestionQueue:
     def _joined(self, before: Question, question: Question) -> Question:
         text = f"{before.text} {question.text}"
         if len(text) <= MAX_CHARS:
+            # An earlier text's yes is dropped: "Yes." and then "No, wait." agree to nothing.
             unsure, simple = before.unsure and question.unsure, before.simple and question.simple
             return replace(question, text=text, unsure=unsure, simple=simple)
         self.shed += 1

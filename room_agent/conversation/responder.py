@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Container
+from collections.abc import Callable, Container
 from contextlib import aclosing
-from dataclasses import dataclass, field
 
 import structlog
-from livekit.agents.voice import SpeechHandle
 
 from room_agent.audio.tts import SpeechOutput
 from room_agent.context.context import ContextBuilder
 from room_agent.context.prompt import Turn
+from room_agent.conversation.last_answer import LastAnswer, failed_before
 from room_agent.conversation.llm import NoAnswer, RouterLlm
 from room_agent.conversation.notices import Notices, Trouble
+from room_agent.conversation.pending_answer import PendingAnswer
 from room_agent.conversation.question_queue import Question, QuestionQueue
 from room_agent.conversation.tool_turns import ToolTurns
 from room_agent.conversation.transcription import Transcription
@@ -23,14 +23,9 @@ from room_agent.core.counters import Delays
 from room_agent.core.tasks import log_task_end
 from room_agent.intent.silence import words_unless_silent
 from room_agent.records.recorder import MeetingRecorder
-from routing.complexity import rejects
-from routing.evidence import needs_stronger
-from routing.models import Answer
 from routing.telemetry.current_request import current_request_id, new_request
 from routing.telemetry.tracing import task_span
 
-LAST_ANSWER_S = 120.0
-"""A question asked later than this after an answer is not a reaction to it."""
 MAX_ANSWER_S = 180.0
 INTERRUPTION_S = 0.4
 """The speech of the asker that stops their answer: a cough is shorter."""
@@ -39,79 +34,6 @@ LAST_ANSWER_TIMEOUT_S = 6.0
 """The time that an answer has to end before its agent hands the room over."""
 
 log = structlog.get_logger()
-
-
-class PendingAnswer:
-    """One answer in progress. Its text goes on where TTS fails, and TTS begins before the text is complete."""
-
-    def __init__(self, transcription: Transcription, question: Question, speech_output: SpeechOutput | None) -> None:
-        self.text = ""
-        self.sources: tuple[str, ...] = ()
-        self.handle: SpeechHandle | None = None
-        self._asker = question.identity
-        self._language = question.language
-        self._speech_output = speech_output
-        self._transcript = transcription.begin_answer(question.identity)
-        # Unbounded, but an answer is not longer than llm.MAX_CHARS.
-        self._words: asyncio.Queue[str | None] = asyncio.Queue()
-
-    def begin(self) -> None:
-        """Open the TTS stream, so that it connects while the model computes the first token."""
-        if self._speech_output is not None and self.handle is None:
-            self.handle = self._speech_output.say(self._spoken(), self._asker, self._language)
-
-    def add(self, words: str) -> None:
-        """Write and speak some words. Blanks before the first word are dropped."""
-        words = words if self.text else words.lstrip()
-        if not words:
-            return
-        if not self.text:
-            # Once more: TTS may have been unavailable before the first token.
-            self.begin()
-        self.text += words
-        self._words.put_nowait(words)
-        self._transcript.add(words)
-
-    def finish_speech(self) -> None:
-        """End the text that is to be spoken."""
-        self._words.put_nowait(None)
-
-    def end(self, interrupted: bool) -> None:
-        """Close the answer's transcript and its speech."""
-        self.finish_speech()
-        if not self.text and self.handle is not None:
-            # Speech is played in order: an empty one would hold up the next.
-            self.handle.interrupt(force=True)
-        self._transcript.end(self.sources, interrupted)
-
-    async def _spoken(self) -> AsyncIterator[str]:
-        while (words := await self._words.get()) is not None:
-            yield words
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LastAnswer:
-    """The end of the room's last answer."""
-
-    to: str
-    text: str = field(repr=False)
-    failed: bool
-    """No answer came, or it broke off by an error."""
-    interrupted: bool
-    ended_at_s: float
-
-
-def failed_before(last: LastAnswer | None, question: Question) -> bool:
-    """Return whether the last answer to the same participant failed, declined, or is rejected by this question.
-
-    An interruption alone does not count: the asker has not judged the answer.
-    """
-    if last is None or last.to != question.identity or question.asked_at_s - last.ended_at_s > LAST_ANSWER_S:
-        return False
-    if last.failed or rejects(question.text):
-        return True
-    answer = Answer(text=last.text, model="", finish="stop", usage=None)
-    return not last.interrupted and needs_stronger(answer) is not None
 
 
 class Responder:
@@ -214,8 +136,9 @@ class Responder:
 
     @property
     def askers(self) -> set[str]:
-        """Return the identities that wait for an answer or are being answered."""
-        return self.queue.waiting | ({self.question.identity} if self.question is not None else set())
+        """Return the identities that wait for an answer, are being answered, or may agree to a proposed call."""
+        current = {self.question.identity} if self.question is not None else set()
+        return self.queue.waiting | current | self.tools.confirmation.awaited
 
     def ask(self, question: Question) -> None:
         """Queue a question. A newer question of the participant who is being answered stops that answer."""

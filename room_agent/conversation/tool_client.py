@@ -18,7 +18,8 @@ from routing.tools.models import MAX_TITLE_CHARS
 
 LIST_TIMEOUT_S = 15.0
 """Longer than the router takes with its default settings."""
-CALL_TIMEOUT_S = 15.0
+CALL_TIMEOUT_S = 8.0
+"""The time that an answer waits for a call, with the router's connection to the server."""
 MAX_TOOLS = 32
 
 

@@ -13,12 +13,13 @@ from typing import Any, Literal
 
 from room_agent.conversation.tool_client import ListedRoomTool
 from room_agent.conversation.tool_phrases import is_yes
-from room_agent.text.quoting import one_line
+from room_agent.text.quoting import CUT, one_line
 
 WAIT_S = 30.0
 """How long after the end of the answer a yes counts."""
 MAX_SHOWN_CHARS = 160
 MAX_VALUE_CHARS = 60
+MAX_SHOWN_ARGUMENTS = 8
 
 Decision = Literal["yes", "no", "not theirs"]
 
@@ -78,6 +79,11 @@ class Confirmation:
         self.agreed += 1
         return call
 
+    @property
+    def awaited(self) -> set[str]:
+        """Return the identity that may agree to the proposed call, if there is one."""
+        return set() if self._proposed is None else {self._proposed.identity}
+
     def on_left(self, identity: str) -> None:
         """Drop the proposal to a participant who left: another may join under the same name."""
         if self._proposed is not None and self._proposed.identity == identity:
@@ -85,8 +91,10 @@ class Confirmation:
 
 
 def shown_arguments(arguments: Mapping[str, Any]) -> str:
-    """Return the arguments as a short text for people, in brackets; empty if there are none."""
-    parts = [f"{one_line(str(name), MAX_VALUE_CHARS)}: {_shown(value)}" for name, value in list(arguments.items())[:8]]
+    """Return the arguments as a short text in brackets, empty if there are none; each cut has an ellipsis."""
+    shown = list(arguments.items())[:MAX_SHOWN_ARGUMENTS]
+    parts = [f"{one_line(str(name), MAX_VALUE_CHARS)}: {_shown(value)}" for name, value in shown]
+    parts += [CUT] * (len(arguments) > len(shown))
     return f" ({one_line(', '.join(parts), MAX_SHOWN_CHARS)})" if parts else ""
 
 

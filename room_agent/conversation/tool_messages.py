@@ -12,6 +12,7 @@ from room_agent.text.quoting import Fence
 MAX_RESULT_TOKENS = 1_500
 TIMED_OUT = "The tool did not answer in time. It may have done its work all the same."
 FAILED = "The tool could not be called."
+UNKNOWN = "The call failed. The tool may have done its work all the same."
 CHANGED = "The tool is not as it was. It was not called."
 NOTHING = "The tool returned nothing."
 REPORTS_FAILURE = "The tool reports that it failed:"
@@ -21,7 +22,10 @@ def failure_message(http_status: int | None) -> str:
     """Return the message in place of a result that the router refused with a status, or did not send."""
     if http_status in (404, 409):
         return CHANGED
-    return TIMED_OUT if http_status == 504 else FAILED
+    if http_status == 504:
+        return TIMED_OUT
+    # Only with a 4xx did the call surely not leave the router.
+    return FAILED if http_status is not None and http_status < 500 else UNKNOWN
 
 
 def result_message(answer: ToolAnswer, key: str) -> str:

@@ -15,7 +15,7 @@ import structlog
 from room_agent.conversation.llm import NoAnswer, RouterLlm
 from room_agent.conversation.question_queue import Question
 from room_agent.conversation.tool_calls import MAX_CALLS_A_TURN, AllowedCall, RequestedCall, plan_calls
-from room_agent.conversation.tool_client import ListedRoomTool, ToolClient
+from room_agent.conversation.tool_client import CALL_TIMEOUT_S, ListedRoomTool, ToolClient
 from room_agent.conversation.tool_confirmation import Confirmation, ProposedCall, shown_arguments
 from room_agent.conversation.tool_messages import CHANGED, TIMED_OUT, failure_message, history, result_message
 from room_agent.conversation.tool_phrases import phrases
@@ -23,7 +23,6 @@ from room_agent.conversation.transcription import Transcription
 from room_agent.core.router_errors import RouterError
 from room_agent.core.tasks import OwnedTasks, log_task_end
 
-CALL_TIMEOUT_S = 8.0
 MAX_ROUNDS = MAX_CALLS_A_TURN + 2
 """The replies of the model in one turn, should it request calls without end."""
 SLOW_AFTER_S = 1.5

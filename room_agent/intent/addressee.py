@@ -1,7 +1,7 @@
 """Decides whether an utterance is for the agent, by names, marks and times: no rule depends on a language.
 
-A call is the first word, or is set off by marks: "Rayroom, ...", "hey Rayroom, ...", "..., Rayroom?". What stays unsure
-is for the cheap model to decide, which may answer with silence.
+A call is the first word, or is set off by marks: "Rayroom, ...", "hey Rayroom, ...", "..., Rayroom?". An unsure
+utterance is left to the cheap model, which may answer with silence.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Records one room's meeting, where its tenant wants that: what was said, described, answered and called."""
+"""Records one room's meeting, where its tenant wants that: utterances, descriptions, answers and tool calls."""
 
 from __future__ import annotations
 

@@ -47,17 +47,28 @@ class RecordRecovery:
             log.error("meeting records left unsent", records=len(left))
 
     async def recover(self) -> bool:
-        """Send every record whose job has ended; return whether none has to be sent again soon. Raises OSError."""
+        """Send the record of every ended job; return whether none has to be sent again soon."""
         all_sent = True
         for path in await asyncio.to_thread(spooled_paths, self._directory):
             with lock_dead(path) as is_dead:
                 if is_dead and self._is_due(path):
-                    all_sent &= await self._recover(path) != "later"
+                    all_sent &= await self._recover_logged(path) != "later"
         return all_sent
 
     def _is_due(self, path: Path) -> bool:
         """Return whether a record is sent now. The last line of a parked one is its refusal."""
         return path.suffix != PARKED_SUFFIX or self._clock() - path.stat().st_mtime >= RETRY_PARKED_S
+
+    async def _recover_logged(self, path: Path) -> Sent:
+        """Send a record. A failure is logged and does not delay the records of other jobs."""
+        try:
+            return await self._recover(path)
+        except OSError as error:
+            log.error("meeting record recovery failed", file=path.name, error=error.strerror)
+        except Exception as error:
+            # No traceback: its values may hold entries.
+            log.error("meeting record recovery failed", file=path.name, error=type(error).__name__)
+        return "later"
 
     async def _recover(self, path: Path) -> Sent:
         record = await asyncio.to_thread(read_spool, path)

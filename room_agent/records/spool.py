@@ -9,7 +9,7 @@ import errno
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -183,11 +183,17 @@ def _size_bytes(path: Path) -> int:
         return 0
 
 
+def _known(kind: type[JournaledJob | RecordHeader], written: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields that this version knows: a newer worker may have written more."""
+    return {field.name: written[field.name] for field in fields(kind) if field.name in written}
+
+
 def _begun(path: Path, line: bytes) -> SpooledRecord | None:
     try:
         match json.loads(line):
             case ["record", _, dict(job), dict(header)]:
                 at_s = path.stat().st_mtime
+                job, header = _known(JournaledJob, job), _known(RecordHeader, header)
                 return SpooledRecord(path, JournaledJob(**job), RecordHeader(**header), at_s)
     except (ValueError, TypeError):
         pass

@@ -58,7 +58,7 @@ class ToolInvocation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolResult:
-    """The result of a call: untrusted text, cut to its limit."""
+    """The result of a call: untrusted text, which the source's connection cuts to its limit."""
 
     text: str = field(repr=False)
     is_error: bool = False

@@ -185,6 +185,7 @@ async def test_a_call_that_left_is_billed_whatever_came_back(tmp_path: Path, bea
             assert (await acme.call("shop_look", digest="0" * 32)).status_code == 504
             # The second never left: the server did not say which tools it has.
             assert [event["cost_nanousd"] for event in await acme.cluster.events()] == [9]
+            assert acme.instruments.total("rayroom_cost_nanousd", service="tools") == 9
 
 
 async def test_calls_beyond_the_limit_of_a_tenant_are_refused_at_once(tmp_path: Path, bearer: Bearer) -> None:

@@ -22,28 +22,17 @@ from room_agent.core.router_client import RouterClient
 from room_agent.core.router_transport import HttpTransport
 from routing.rooms import read_tenant_tools
 from tests.support.gateway import KEYS, InProcessCluster, Tenants, gateway_in_process, served
+from tests.support.room_notices import RoomNotices
 from tests.support.tool_servers import OrderServer
 
 ROOM = "tenant_acme_shop"
 
 
-class Notices:
-    """Records the notices of the room."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def notice(self, text: str) -> None:
-        self.texts.append(text)
-
-    async def aclose(self) -> None: ...
-
-
 @asynccontextmanager
 async def tools_of_a_room(
     path: Path, record: dict[str, Any] | None, searches: bool = False
-) -> AsyncIterator[tuple[ToolTurns, Notices, InProcessCluster]]:
-    directory, notices = Tenants(), Notices()
+) -> AsyncIterator[tuple[ToolTurns, RoomNotices, InProcessCluster]]:
+    directory, notices = Tenants(), RoomNotices()
     tools, refused = read_tenant_tools(record)
     assert refused == ()
     directory.tenants["acme"] = replace(directory.tenants["acme"], tools=tools)

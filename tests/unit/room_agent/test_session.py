@@ -17,6 +17,8 @@ from room_agent.audio.transcripts import Utterance
 from room_agent.conversation.chat import ReceivedMessage
 from room_agent.conversation.manager import ConversationManager
 from room_agent.conversation.notices import NOTICE_TEXTS, Trouble
+from room_agent.conversation.tool_client import ListedRoomTool
+from room_agent.conversation.tool_confirmation import ProposedCall
 from room_agent.conversation.transcription import Transcription
 from room_agent.core.models import FrameDescribed
 from room_agent.core.router_client import OpenedRoom, TenantBudget
@@ -358,6 +360,35 @@ async def test_a_record_is_sent_after_the_bill_and_before_the_close_and_holds_up
     assert router.heartbeats[-1]["counters"]["record_entries"] == 1
     assert [entry["text"] for entry in router.record_parts[0]["entries"]] == ["a slide"]
     assert len(spooled_paths(tmp_path)) == (0 if status == 200 else 1)
+
+
+async def test_a_yes_in_chat_or_speech_agrees_to_the_call_of_the_person_who_says_it_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    harness = SessionHarness(OfflineRouter(), monkeypatch)
+    speech = RoomSpeech(harness.room.as_room, harness.router.client, "http://router.invalid", SETTINGS)
+    await speech.start(opened_room())
+    for identity in ("ann", "bob"):
+        harness.room.add(identity, identity.title())
+    assert speech.voice is not None
+    responder = speech.voice.responder
+    tool = ListedRoomTool(name="shop_cancel", title="Cancel", description="", parameters={}, digest="0" * 32)
+    call = ProposedCall(identity="ann", tool=tool, arguments={}, call_id="c1")
+    for medium in ("chat", "speech"):
+        responder.tools.confirmation.propose(call)
+        responder.tools.confirmation.on_answer_ended(True, time.monotonic())
+        for identity in ("bob", "ann"):
+            if medium == "chat":
+                message = ReceivedMessage(identity=identity, text="Yes.", received_at_s=time.monotonic())
+                speech.voice.on_chat_message(message)
+            else:
+                said = Utterance(identity=identity, track="TR", text="Yes.", ended_at_s=time.monotonic(), spoken_s=1.0)
+                speech.voice.on_final(said)
+        agreed = responder.queue.take_all()
+        assert [(one.identity, one.confirmed, one.unsure) for one in agreed] == [("ann", call, False)]
+    await speech.aclose()
+    await speech.close_usage()
+    await harness.session.aclose()
 
 
 async def test_speech_and_chat_are_recorded_whether_or_not_they_address_the_agent(

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from room_agent.conversation.last_answer import LAST_ANSWER_S, LastAnswer, failed_before
 from room_agent.conversation.question_queue import Question
-from room_agent.conversation.responder import LAST_ANSWER_S, LastAnswer, failed_before
 
 
 def last_answer(**changes: Any) -> LastAnswer:

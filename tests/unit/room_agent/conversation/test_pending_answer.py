@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from room_agent.audio.tts import SpeechOutput
+from room_agent.conversation.pending_answer import PendingAnswer
 from room_agent.conversation.question_queue import Question
-from room_agent.conversation.responder import PendingAnswer
 from room_agent.conversation.transcription import Transcription
 
 QUESTION = Question(identity="ann", name="Ann", text="What is it?", asked_at_s=0.0)

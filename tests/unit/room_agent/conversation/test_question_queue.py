@@ -10,6 +10,8 @@ import pytest
 
 from room_agent.conversation.notices import ActiveTroubles, Trouble
 from room_agent.conversation.question_queue import MAX_CHARS, Question, QuestionQueue
+from room_agent.conversation.tool_client import ListedRoomTool
+from room_agent.conversation.tool_confirmation import ProposedCall
 from room_agent.log_redaction import RedactionFilter
 
 PRESENT = {"ann", "bob", "cat"}
@@ -28,6 +30,16 @@ async def test_questions_of_one_participant_share_one_place_in_the_queue() -> No
     assert len(queue) == 2 and queue.shed == 0
     joined_text = " ".join(map(str, range(100)))
     assert [(await queue.next(PRESENT)).text, (await queue.next(PRESENT)).identity] == [joined_text, "ann"]
+
+
+async def test_a_yes_that_more_words_follow_agrees_to_nothing() -> None:
+    tool = ListedRoomTool(name="shop_cancel", title="Cancel", description="", parameters={}, digest="0" * 32)
+    call = ProposedCall(identity="ann", tool=tool, arguments={}, call_id="c1")
+    queue = QuestionQueue()
+    queue.offer(replace(question("ann", "Yes."), confirmed=call))
+    queue.offer(question("ann", "No, not that one."))
+    joined = await queue.next(PRESENT)
+    assert (joined.text, joined.confirmed) == ("Yes. No, not that one.", None)
 
 
 async def test_a_question_too_long_to_join_replaces_the_earlier_one_and_is_counted() -> None:

@@ -122,8 +122,8 @@ class WaitingSpeech:
     def interrupt(self) -> None: ...
 
 
-@pytest.mark.parametrize("interrupted", [False, True])
-async def test_a_proposal_counts_only_once_it_was_given_whole(interrupted: bool) -> None:
+@pytest.mark.parametrize("end", ["played", "interrupted", "asker left"])
+async def test_a_proposal_counts_only_once_it_was_given_whole_to_a_person_who_is_still_there(end: str) -> None:
     transcription, transport, speech = RecordingTranscription(), HttpTransport(UNREACHABLE_URL), WaitingSpeech()
     captions = cast(Transcription, cast(Any, transcription))
     router = RouterClient(transport, "k", "tenant_acme_standup", "job-1", "{}")
@@ -140,13 +140,18 @@ async def test_a_proposal_counts_only_once_it_was_given_whole(interrupted: bool)
     await eventually(lambda: responder.has_begun, 10.0)
     # The question is still being spoken.
     assert tools.confirmation.take("ann", "Yes.", time.monotonic()) is None
-    if interrupted:
+    if end == "interrupted":
         responder.on_speech("ann", 1.0)
     else:
         speech.may_end.set()
-    await eventually(lambda: responder._last is not None, 10.0)
+    await eventually(lambda: responder._last is not None and responder.question is None, 10.0)
+    # The manager reports who of these left: another may join under the same identity.
+    assert responder.askers == (set() if end == "interrupted" else {"ann"})
+    if end == "asker left":
+        responder.on_left("ann")
     agreed = tools.confirmation.take("ann", "Yes.", time.monotonic())
-    assert (agreed is None) == interrupted
+    assert (agreed is not None) == (end == "played")
+    assert responder.askers == set()
     running.cancel()
     await responder.aclose()
     await context.knowledge.aclose()

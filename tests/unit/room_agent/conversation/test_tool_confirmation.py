@@ -102,3 +102,5 @@ def test_arguments_are_shown_short_in_one_line() -> None:
     assert shown_arguments({"order": 5, "note": "to\nBob", "gift": True}) == " (order: 5, note: to Bob, gift: true)"
     long = shown_arguments({f"k{n}": "x" * 500 for n in range(50)})
     assert len(long) <= MAX_SHOWN_CHARS + 3 and "\n" not in long
+    assert shown_arguments({f"k{n}": n for n in range(8)}).endswith("k7: 7)")
+    assert shown_arguments({f"k{n}": n for n in range(9)}).endswith("k7: 7, …)")

@@ -16,11 +16,12 @@ from room_agent.conversation.notices import Trouble
 from room_agent.conversation.question_queue import Question
 from room_agent.conversation.tool_calls import TOO_MANY, RequestedCall
 from room_agent.conversation.tool_client import ListedRoomTool, ToolAnswer, ToolClient
-from room_agent.conversation.tool_messages import CHANGED, FAILED, NOTHING, REPORTS_FAILURE, TIMED_OUT
+from room_agent.conversation.tool_messages import CHANGED, FAILED, NOTHING, REPORTS_FAILURE, TIMED_OUT, UNKNOWN
 from room_agent.conversation.tool_phrases import phrases
 from room_agent.conversation.tool_turns import ToolCalled, ToolTurns
 from room_agent.conversation.transcription import Transcription
-from room_agent.core.router_errors import RouterBusy, RouterError, RouterRefused
+from room_agent.core.router_errors import RouterAway, RouterBusy, RouterError, RouterRefused
+from tests.support.room_notices import RoomNotices
 
 KEY = "5d0c3a91e27b"
 MESSAGES = [{"role": "system", "content": "rules"}, {"role": "user", "content": "Where is it?"}]
@@ -90,25 +91,13 @@ class ScriptedClient:
         return self.result
 
 
-class Notices:
-    """Records the notices of the room."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def notice(self, text: str) -> None:
-        self.texts.append(text)
-
-    async def aclose(self) -> None: ...
-
-
 class Scene:
     """A room's tools with a script."""
 
     def __init__(self, *replies: Reply | Exception, client: ScriptedClient | None = None, **turns: Any) -> None:
         self.llm = ScriptedLlm(list(replies))
         self.client = client or ScriptedClient()
-        self.notices = Notices()
+        self.notices = RoomNotices()
         self.events: list[ToolCalled] = []
         self.tools = ToolTurns(
             cast(RouterLlm, cast(Any, self.llm)),
@@ -199,6 +188,9 @@ async def test_calls_side_by_side_and_in_a_turn_are_limited_and_the_loop_ends() 
         (RouterRefused("no", http_status=403), FAILED),
         (RouterBusy("no", http_status=504), TIMED_OUT),
         (RouterBusy("no", http_status=402), FAILED),
+        # The tool may have been called before the router or the connection failed.
+        (RouterBusy("no", http_status=503), UNKNOWN),
+        (RouterAway("no"), UNKNOWN),
         (ToolAnswer(text=""), NOTHING),
     ],
 )

@@ -74,8 +74,11 @@ async def test_an_entry_with_a_wrong_field_is_left_out_and_said(tmp_path: Path) 
 async def test_a_directory_that_cannot_be_written_leaves_the_meeting_without_a_record(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     one = recorder(tmp_path / "file", ManualClock(1_000.0))
-    await one.begin(REPORT)
+    with capture_logs() as lines:
+        await one.begin(REPORT)
+    assert [line["event"] for line in lines] == ["meeting record not begun"]
     record_all(one)
+    assert one.report() == {}
     await one.aclose(None)
 
 
@@ -103,6 +106,23 @@ async def test_the_record_of_a_living_job_is_left_alone(tmp_path: Path) -> None:
     assert await RecordRecovery(tmp_path, no_router, ManualClock(1_000.0)).recover()  # type: ignore[arg-type]
     assert len(spooled_paths(tmp_path)) == 1
     await one.aclose(None)
+
+
+async def test_a_file_that_cannot_be_recovered_holds_up_no_other(tmp_path: Path) -> None:
+    clock = ManualClock(1_000.0)
+    for _ in range(2):
+        one = recorder(tmp_path, clock)
+        await one.begin(REPORT)
+        await one.aclose(None)
+    broken, _ = spooled_paths(tmp_path)
+    # Another version's, or a damaged one: its retention is a text.
+    broken.write_bytes(broken.read_bytes().replace(b'"retention_days":30', b'"retention_days":"30"'))
+    os.utime(broken, (1.0, 1.0))
+    clock.now_s += 30 * DAY_S + 1
+    with capture_logs() as lines:
+        assert not await RecordRecovery(tmp_path, lambda _: None, clock).recover()  # type: ignore[arg-type, return-value]
+    assert spooled_paths(tmp_path) == [broken]
+    assert (lines[0]["event"], lines[0]["file"]) == ("meeting record recovery failed", broken.name)
 
 
 async def test_a_worker_that_ends_logs_the_number_of_records_that_are_left(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from room_agent.records import spool as module
 from room_agent.records.spool import RecordHeader, RecordSpool, SpooledRecord, note, read_spool, spooled_paths
-from room_agent.usage.job_file import JournaledJob
+from room_agent.usage.job_file import JournaledJob, as_line
 from tests.support.meeting_record import utterance
 
 JOB = JournaledJob(room="tenant_acme_standup", job_id="AJ_1", metadata='{"tenant_id":"acme"}')
@@ -86,6 +87,13 @@ def test_notes_say_what_was_sent_and_why_it_was_refused(spool: RecordSpool) -> N
     assert (record.sent_entries, record.is_sent, record.parked) == (1, False, (300.0, "BAD_REQUEST"))
     note(spool.path, "sent", 2)
     assert read(spool).is_sent
+
+
+def test_a_record_of_a_newer_version_is_read_without_the_fields_that_are_new(spool: RecordSpool) -> None:
+    kind, name, job, header = json.loads(spool.path.read_bytes())
+    spool.path.write_bytes(as_line(kind, name, job | {"region": "eu"}, header | {"topic": "sales"}))
+    record = read(spool)
+    assert (record.job, record.header) == (JOB, HEADER)
 
 
 def test_a_file_without_a_header_is_no_record(tmp_path: Path) -> None:
