@@ -98,6 +98,10 @@ def shown_arguments(arguments: Mapping[str, Any]) -> str:
     return f" ({one_line(', '.join(parts), MAX_SHOWN_CHARS)})" if parts else ""
 
 
+def as_text(value: Any) -> str:
+    """Return an argument, or all of them, as people can read it."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
 def _shown(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return one_line(text, MAX_VALUE_CHARS)
+    return one_line(as_text(value), MAX_VALUE_CHARS)

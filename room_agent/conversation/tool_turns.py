@@ -16,17 +16,20 @@ from room_agent.conversation.llm import NoAnswer, RouterLlm
 from room_agent.conversation.question_queue import Question
 from room_agent.conversation.tool_calls import MAX_CALLS_A_TURN, AllowedCall, RequestedCall, plan_calls
 from room_agent.conversation.tool_client import CALL_TIMEOUT_S, ListedRoomTool, ToolClient
-from room_agent.conversation.tool_confirmation import Confirmation, ProposedCall, shown_arguments
+from room_agent.conversation.tool_confirmation import Confirmation, ProposedCall, as_text, shown_arguments
 from room_agent.conversation.tool_messages import CHANGED, TIMED_OUT, failure_message, history, result_message
 from room_agent.conversation.tool_phrases import phrases
 from room_agent.conversation.transcription import Transcription
 from room_agent.core.router_errors import RouterError
 from room_agent.core.tasks import OwnedTasks, log_task_end
+from room_agent.text.quoting import CUT, one_line
 
 MAX_ROUNDS = MAX_CALLS_A_TURN + 2
 """The replies of the model in one turn, should it request calls without end."""
 SLOW_AFTER_S = 1.5
 """The pause after which the agent says that it takes a moment."""
+MAX_WRITTEN_CHARS = 8_192
+"""The arguments of a call that are written for the room, at the limit of the router."""
 LIST_AGAIN_S = 300.0
 """The age from which the tools are listed again, beside the answer."""
 CLOSE_TIMEOUT_S = 2.0
@@ -177,7 +180,11 @@ class ToolTurns:
             identity=identity, tool=call.tool, arguments=call.arguments, call_id=call.request.call_id
         )
         self.confirmation.propose(proposed)
-        return self._phrases.proposal.format(title=call.tool.title, arguments=shown_arguments(call.arguments))
+        shown = shown_arguments(call.arguments)
+        if CUT in shown:
+            # Nobody agrees to what they could not know: the room can read all of it.
+            self._transcription.notice(f"{call.tool.title}: {one_line(as_text(call.arguments), MAX_WRITTEN_CHARS)}")
+        return self._phrases.proposal.format(title=call.tool.title, arguments=shown)
 
     async def _agreed(self, call: ProposedCall, key: str, messages: list[dict[str, Any]]) -> AsyncIterator[str]:
         """Make the call that a person agreed to, and add it and its result to the messages."""

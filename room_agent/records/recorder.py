@@ -35,6 +35,8 @@ from routing.validation import first_error
 SEND_TIMEOUT_S = 3.0
 """The time for the record at the end of a job. If it is not enough, the worker's recovery sends the record."""
 CLOSE_TIMEOUT_S = 2.0
+BEGIN_TIMEOUT_S = 3.0
+"""A disk that hangs must not keep the agent from its room."""
 
 log = structlog.get_logger()
 
@@ -78,9 +80,11 @@ class MeetingRecorder:
             retention_days=agent.retention_days,
         )
         try:
-            self._spool = await asyncio.to_thread(RecordSpool.create, self._directory, self._job, header)
+            async with asyncio.timeout(BEGIN_TIMEOUT_S):
+                self._spool = await asyncio.to_thread(RecordSpool.create, self._directory, self._job, header)
         except OSError as error:
-            log.error("meeting record not begun", error=error.strerror)
+            # A timeout is one, without a text.
+            log.error("meeting record not begun", error=error.strerror or "the disk is too slow")
             return
         self._tasks.start(self._spool.keep_synced(), "meeting record")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -151,6 +152,14 @@ async def test_a_call_that_changes_something_is_proposed_and_not_made() -> None:
     assert await scene.say(replace(QUESTION, text="Ja.", confirmed=agreed)) == "It is cancelled."
     assert scene.client.calls == [("shop_cancel", {"order": 5}, "ann", True)]
     assert "harbour 42" in scene.result() and scene.notices.texts == ["Ich mache das: Cancel"]
+
+
+async def test_arguments_too_long_to_be_said_are_written_whole_for_the_room() -> None:
+    note = " ".join(["word"] * 50) + " to everybody"
+    scene = Scene([call("shop_cancel", arguments=json.dumps({"order": 5, "note": note}))])
+    assert "to everybody" not in await scene.say()
+    (written,) = scene.notices.texts
+    assert written.startswith("Cancel: ") and written.endswith('to everybody"}')
 
 
 async def test_a_proposal_is_made_in_the_language_of_the_question() -> None:
