@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -40,23 +41,20 @@ COMMANDS = _files("integration/cluster", "check", "emulate", "load", "report_in_
 # A test that timed out on a machine with four busy processes a core runs once more, with its first traceback printed.
 # Any other failure, a wrong bill above all, is final.
 ONCE_MORE = ("--reruns", "1", "--only-rerun", "TimeoutError", "--rerun-show-tracebacks")
-# Three lanes at once, their steps in order. The first two mostly wait for processes to start and for speech to end; the
-# third fills the gaps. A fourth lane saves no time and makes starts of Ray fail.
-LANES: tuple[tuple[Step, ...], ...] = (
-    (
-        ("pytest", *ONCE_MORE, *SIMULATED),
-        ("pytest", "-m", "not injections", "tests/unit", "tests/contract"),
-    ),
-    (
-        ("pytest", *ONCE_MORE, *LIVE),
-        ("pytest", *ONCE_MORE, "tests/acceptance", *_but((*SIMULATED, *LIVE))),
-    ),
-    (
-        ("pytest", "-m", "not matrix", "tests/integration", *_but(COMMANDS)),
-        ("pytest", *COMMANDS),
-        ("mypy",),
-    ),
+UNIT = ("pytest", "-m", "not injections")
+# Three at once, begun in this order: the long ones first, and at most two that start Ray at a time. A fourth at once
+# saves no time and makes starts of Ray fail.
+STEPS: tuple[Step, ...] = (
+    ("pytest", *ONCE_MORE, "tests/acceptance", *_but((*SIMULATED, *LIVE))),
+    ("pytest", "-m", "not matrix", "tests/integration", *_but(COMMANDS)),
+    ("pytest", *ONCE_MORE, *SIMULATED),
+    ("pytest", *ONCE_MORE, *LIVE),
+    ("pytest", *COMMANDS),
+    (*UNIT, "tests/unit/room_agent"),
+    (*UNIT, "tests/unit", "--ignore=tests/unit/room_agent", "tests/contract"),
+    ("mypy",),
 )
+AT_ONCE = 3
 
 
 def main() -> int:
@@ -70,7 +68,7 @@ def main() -> int:
     except ConfigurationError as error:
         print(error.message, file=sys.stderr)
         return 2
-    status = _each(CHECKS) or _lanes()
+    status = _each(CHECKS) or _at_once(STEPS)
     print("== not run here, because it takes minutes more: `make nodes`, on clusters of several nodes")
     return status
 
@@ -85,8 +83,8 @@ def _each(steps: tuple[Step, ...]) -> int:
     return 0
 
 
-def _lanes() -> int:
-    """Run the lanes at once and print the output of each step when it ends; later steps run even if one fails."""
+def _at_once(steps: Sequence[Step]) -> int:
+    """Run the steps, a few at once, and print each one's output when it ends; later steps run even if one fails."""
     print("== pytest and mypy, three at once: some fourteen minutes until all have ended", flush=True)
     running: set[subprocess.Popen[str]] = set()
     stopped = threading.Event()
@@ -105,10 +103,10 @@ def _lanes() -> int:
         status: int = process.returncode
         return abs(status)
 
-    with ThreadPoolExecutor(len(LANES)) as pool:
-        lanes = [pool.submit(lambda lane=lane: max([run(step) for step in lane])) for lane in LANES]  # type: ignore[misc]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        statuses = pool.map(run, steps)
         try:
-            return max(lane.result() for lane in lanes)
+            return max(statuses)
         finally:
             stopped.set()
             for process in list(running):

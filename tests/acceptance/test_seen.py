@@ -34,6 +34,9 @@ async def test_a_running_app_exports_every_metric_of_the_list(stack: Stack) -> N
     async with stack.http(token) as http:
         body = {"messages": [{"role": "user", "content": "Hello"}], "stream": True}
         assert (await http.post("/v1/chat/completions", json=body)).status_code == 200
+        # A histogram is exported from its first figure on.
+        call = {"tool": "shop_look", "digest": "0" * 32, "arguments": {}, "user": "ann", "confirmed": False}
+        assert (await http.post("/v1/rooms/tenant_acme_seen/tools/calls", json=call)).status_code == 404
     expected = {name for metric in METRICS if metric.part != "dispatch" for name in metric.series_names} | {*BORROWED}
     async with asyncio.timeout(REPORTED_WITHIN_S):
         while expected - (sums := await scraped(stack)).keys() or not sums["ray_rayroom_cost_nanousd_total"]:
