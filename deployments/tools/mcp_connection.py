@@ -12,6 +12,7 @@ import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+import anyio
 import httpx2
 from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
@@ -64,15 +65,17 @@ class McpServers:
         ended, failure = False, None
         try:
             # Only the end has a deadline here: the server may let it wait, and the result is there.
-            async with asyncio.timeout(None) as ending, http, Client(streams, client_info=_INFO) as client:
-                try:
-                    yield _McpConnection(client, transport)
-                    ended = True
-                except Exception as error:
-                    # Raised below: the client's task group would wrap it.
-                    failure = error
-                finally:
-                    ending.reschedule(asyncio.get_running_loop().time() + CLOSE_TIMEOUT_S)
+            # Not asyncio's timeout: its cancellation breaks into the closing of sockets, which anyio's scopes shield.
+            with anyio.CancelScope() as ending:
+                async with http, Client(streams, client_info=_INFO) as client:
+                    try:
+                        yield _McpConnection(client, transport)
+                        ended = True
+                    except Exception as error:
+                        # Raised below: the client's task group would wrap it.
+                        failure = error
+                    finally:
+                        ending.deadline = anyio.current_time() + CLOSE_TIMEOUT_S
         except Exception as error:
             if failure is None and not ended:
                 raise _tool_error(transport, error) from None

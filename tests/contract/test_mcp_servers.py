@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,16 @@ from deployments.tools.mcp_connection import McpServers
 from routing.errors import ToolAddressRefused, ToolError, ToolTimeout
 from routing.tools.models import ToolInvocation, ToolResult, UncheckedTool
 from tests.support.tool_servers import HostileServer, OrderServer, tool_row
+
+# asyncio leaves the socket of a connection whose opening is cancelled to the garbage collector, and so to a later test.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _collected() -> Iterator[None]:
+    yield
+    gc.collect()
+
 
 LOOPBACK = ToolSettings(internal_hosts=("127.0.0.1",), answer_bytes=65_536)
 

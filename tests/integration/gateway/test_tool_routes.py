@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import gc
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,16 @@ from tests.support.credentials import Bearer
 from tests.support.gateway import InProcessCluster, Tenants, gateway_in_process
 from tests.support.recorded_instruments import RecordedInstruments
 from tests.support.tool_servers import HostileServer, tool_row
+
+# asyncio leaves the socket of a connection whose opening is cancelled to the garbage collector, and so to a later test.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _collected() -> Iterator[None]:
+    yield
+    gc.collect()
+
 
 TOOLS = "/v1/rooms/tenant_acme_standup/tools"
 BACKEND_TOOL = UncheckedTool(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
+
+import pytest
 
 from deployments.common.settings import ToolSettings
 from room_agent.context.prompt import AgentManner, PromptQuestion, compose
@@ -24,6 +27,16 @@ from routing.rooms import read_tenant_tools
 from tests.support.gateway import KEYS, InProcessCluster, Tenants, gateway_in_process, served
 from tests.support.room_notices import RoomNotices
 from tests.support.tool_servers import OrderServer
+
+# asyncio leaves the socket of a connection whose opening is cancelled to the garbage collector, and so to a later test.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _collected() -> Iterator[None]:
+    yield
+    gc.collect()
+
 
 ROOM = "tenant_acme_shop"
 
