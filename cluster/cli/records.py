@@ -67,7 +67,7 @@ def records(
 
 @app.command()
 def delete(
-    tenant: Annotated[str, typer.Argument(help="The tenant whose records are deleted.")],
+    tenant: Annotated[str, typer.Argument(help="The tenant of the records to delete.")],
     meeting: Annotated[str | None, typer.Option(help="Only the records of this meeting.")] = None,
     files: Files = FILES,
     config: Annotated[Path, typer.Option(help="The Serve configuration that names the backend.")] = Path(

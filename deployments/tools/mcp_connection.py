@@ -40,7 +40,7 @@ CLOSE_TIMEOUT_S = 1.0
 """The time for the server to end its session. The answer waits for it, and needs it no more."""
 _INFO = Implementation(name="rayroom", version=VERSION)
 
-# The client logs what it cannot parse, which quotes the server's answers.
+# The client logs an answer that it cannot parse, and so the words of a tenant's server.
 for _name in ("mcp", "client", "httpx2"):
     logging.getLogger(_name).setLevel(logging.CRITICAL + 1)
 

@@ -23,7 +23,7 @@ class Corrections:
     def __init__(
         self, settled: SettledEvents, months: MonthFiles, sums: SumChanges, restored_at_s: float = 0.0
     ) -> None:
-        """What was booked until `restored_at_s` is not improved: the lost journal may have billed the difference."""
+        """Costs booked until `restored_at_s` are not improved: the lost journal may have billed the difference."""
         self._settled = settled
         self._restored_at_s = restored_at_s
         self._months = months

@@ -81,7 +81,7 @@ def _quotations(turn: RequestMessage) -> Iterator[_Quotation]:
 
 
 def _asked(words: set[str], images: Sequence[bytes], quotations: Sequence[_Quotation]) -> bytes:
-    """Return the picture of the person whose name is in the question, or else the first."""
+    """Return the picture of the person named in the question, or else the first."""
     lines = (line for quotation in quotations if quotation.label == "picture" for line in quotation.lines)
     for found in filter(None, map(_PICTURE.match, lines)):
         if words & _words(found["name"] or "") and int(found["number"]) <= len(images):
