@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -100,19 +100,25 @@ class ChatInbox:
             return
         if len(self._reading) >= MAX_OPEN:
             self._make_room()
-        task = asyncio.create_task(self._read(reader, identity), name="chat")
+        earlier = {task for task, sender in self._reading.items() if sender == identity}
+        task = asyncio.create_task(self._read(reader, identity, earlier), name="chat")
         self._reading[task] = identity
         self._tasks.add(task)
         # A callback, not `finally` in the task: a task cancelled before it starts runs no code of its own.
         task.add_done_callback(lambda task: self._on_read_end(task, reader))
 
-    async def _read(self, reader: StreamReader, identity: str) -> None:
+    async def _read(self, reader: StreamReader, identity: str, earlier: Set[asyncio.Task[None]]) -> None:
+        """Read a message, and pass it on after the sender's earlier ones, which were begun before it."""
         verdict = await read_message(reader)
         if not verdict.taken:
             self._refuse(verdict.outcome, identity)
             return
         message = ReceivedMessage(identity, verdict.text, self._clock())
         await self._wait_for_sender(identity)
+        # The SDK wakes a reader that waits for its end later than one that finds it there, so that two messages which
+        # arrive together would change places. Each has its deadline, and delays its own sender only.
+        if earlier:
+            await asyncio.wait(earlier)
         self._pass_on(message)
 
     def _on_newcomer(self, *_: Any) -> None:

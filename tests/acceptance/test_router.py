@@ -294,21 +294,46 @@ async def settled_windows(router: LiveRouter) -> list[dict[str, Any]]:
     return [window for window in windows if window["requests"]]
 
 
-@pytest.mark.parametrize("disconnect", [BEFORE_FIRST_BYTE, MID_STREAM], ids=["before", "mid"])
-async def test_a_disconnected_client_is_billed_for_the_tokens_produced_until_then(
-    router: LiveRouter, disconnect: Disconnect
-) -> None:
-    router.set_latency(first_s=0.0 if disconnect.after_lines else 5.0, token_s=0.02, answer_tokens=200)
-    before = len(await settled_windows(router))
-    async with raw_client(router, "tenant_acme_owing") as http:
-        await disconnect.run(router, http)
-    charged_nanousd = router.charged_nanousd()
+async def first_new_window(router: LiveRouter, before: int) -> dict[str, Any]:
+    """Return acme's first window after `before` others, as soon as the backend has it."""
     async with asyncio.timeout(60):
         while not (windows := (await settled_windows(router))[before:]):
             await asyncio.sleep(0.1)
-    window = windows[0]
+    return windows[0]
+
+
+async def test_a_client_that_leaves_before_the_first_word_is_billed_for_its_question(router: LiveRouter) -> None:
+    router.set_latency(first_s=5.0, token_s=0.02, answer_tokens=200)
+    before = len(await settled_windows(router))
+    async with raw_client(router, "tenant_acme_owing") as http:
+        await BEFORE_FIRST_BYTE.run(router, http)
+    charged_nanousd = router.charged_nanousd()
+    window = await first_new_window(router, before)
+    assert charged_nanousd <= int(window["costNanousd"]) < FULL_PRICE_NANOUSD / 2 and window["estimatedRequests"] == 1
+
+
+async def test_a_client_that_leaves_in_mid_answer_is_billed_for_the_words_until_then(router: LiveRouter) -> None:
+    router.set_latency(answer_tokens=200)
+    # The vendor pauses after six words. Of one that goes on, words may be on their way that nobody receives any more.
+    router.emulator.plan(Fault(stall_after_chunks=6), vendor="openai")
+    before, words = len(await settled_windows(router)), 0
+    async with raw_client(router, "tenant_acme_owing") as http:
+        response = await http.post("chat/completions", json=chat_body(stream=True))
+        while words < 6:
+            words += words_in(await response.content.readline())
+        response.close()
+        await router.request_when(lambda request: request.ended_at_s)
+    charged_nanousd = router.charged_nanousd()
+    window = await first_new_window(router, before)
     # A vendor reports no usage after a disconnect; the length of the received text gives an upper estimate.
     assert charged_nanousd <= int(window["costNanousd"]) < FULL_PRICE_NANOUSD / 2 and window["estimatedRequests"] == 1
+
+
+def words_in(line: bytes) -> int:
+    """Return the number of words in one line of a streamed answer."""
+    if not line.startswith(b"data: {"):
+        return 0
+    return sum(len((choice["delta"].get("content") or "").split()) for choice in json.loads(line[6:])["choices"])
 
 
 async def test_an_overloaded_vendor_falls_back_to_the_next_and_only_the_answer_is_billed(router: LiveRouter) -> None:

@@ -112,6 +112,19 @@ async def test_endless_streams_are_bounded_per_sender_and_do_not_block_others(mo
     assert harness.counts()["not_whole"] == 16 and all(stream.closed for stream in streams)
 
 
+async def test_a_sender_s_messages_keep_their_order_though_the_first_ends_last() -> None:
+    harness = InboxHarness()
+    harness.inbox.deliver(harness.delivered.append)
+    first = harness.send("ann", "What is the total?", ending="wait")
+    harness.send("ann", "For March!")
+    harness.send("bob", "Hello.")
+    await let_tasks_run()
+    assert [message.text for message in harness.delivered] == ["Hello."]
+    first.may_end.set()
+    await let_tasks_run()
+    assert [message.text for message in harness.delivered] == ["Hello.", "What is the total?", "For March!"]
+
+
 async def test_the_busiest_sender_loses_their_oldest_message_when_the_inbox_is_full(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

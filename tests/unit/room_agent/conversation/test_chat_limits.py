@@ -23,18 +23,21 @@ from tests.unit.room_agent.hostile_text import hostile_text
 
 
 class FakeStream:
-    """A text stream that counts the chunks read. After its chunks it ends, stalls or breaks."""
+    """A text stream that counts the chunks read. After its chunks it ends, waits, stalls or breaks."""
 
     def __init__(self, *chunks: str, ending: str = "end") -> None:
         self.chunks = chunks
         self.ending = ending
         self.chunks_read = 0
         self.closed = 0
+        self.may_end = asyncio.Event()
 
     async def __aiter__(self) -> AsyncIterator[str]:
         for chunk in self.chunks:
             self.chunks_read += 1
             yield chunk
+        if self.ending == "wait":
+            await self.may_end.wait()
         if self.ending == "stop":
             await asyncio.Event().wait()
         if self.ending == "break":
