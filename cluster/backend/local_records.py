@@ -6,8 +6,8 @@ import sqlite3
 
 from routing.records.markdown import to_markdown
 from routing.records.models import MeetingRecord, ReportAnswer
+from routing.units import DAY_S
 
-DAY_S = 86_400
 _EVERY_MEETING = ""
 """Stands in `deleted_records` for all meetings of a tenant; no meeting has an empty id."""
 

@@ -15,8 +15,8 @@ from cluster.costs.journal_reader import (
     sum_events,
 )
 from routing.billing.bill import BillPage, BillQuery, BillRow, Key
+from routing.units import DAY_S
 
-DAY_S = 86_400
 
 
 def read_bill(

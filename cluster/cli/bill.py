@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cluster.bill.formats import bill_csv, cloud_event, costs_csv, iso_time, row_values
-from cluster.bill.money import dollars
+from routing.billing.money import dollars
 from cluster.bill.reader import read_bill, read_deleted_nanousd, span_s, time_zone
 from cluster.check.terminal import cell, labelled, plain
 from cluster.config.settings import AppSettings

@@ -13,7 +13,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.table import Table
 
-from cluster.bill.money import dollars
+from routing.billing.money import dollars
 from cluster.costs.sending import SetAsideWindow, forget_duplicates, read_set_aside, resend_parked
 from routing.errors import ConfigurationError
 

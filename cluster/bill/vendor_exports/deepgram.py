@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cluster.bill.money import nanousd_of
+from routing.billing.money import nanousd_of
 from cluster.bill.vendor_exports.models import COST, Parsed, VendorUsage
 from cluster.bill.vendor_exports.reading import (
     Place,

@@ -11,7 +11,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
-from cluster.bill.money import nanousd_of
+from routing.billing.money import nanousd_of
 from cluster.bill.vendor_exports.models import COST, Parsed, VendorUsage
 from cluster.bill.vendor_exports.reading import (
     Row,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from cluster.bill.money import nanousd_of
+from routing.billing.money import nanousd_of
 from cluster.bill.vendor_exports.models import ANSWERS, COST, Parsed, VendorUsage
 from cluster.bill.vendor_exports.reading import (
     Row,

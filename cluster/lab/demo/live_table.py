@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from cluster.bill.money import dollars
+from routing.billing.money import dollars
 from cluster.lab.stack.plan import VOICE_ROOM
 
 SIMULATED = "SIMULATED MODELS: made-up answers and costs; real rooms, frames, Ray and books."

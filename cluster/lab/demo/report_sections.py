@@ -7,7 +7,7 @@ import io
 from collections.abc import Mapping, Sequence
 
 from cluster.bill import reconcile
-from cluster.bill.money import dollars
+from routing.billing.money import dollars
 from cluster.bill.reconcile import ReconciledTenant, SpeechRow
 from cluster.lab.demo.contact_sheet import MAX_DRAWN, SheetFrame, caption, header, thumbnail
 from cluster.lab.demo.samples import Counters

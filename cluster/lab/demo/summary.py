@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from cluster.bill import reconcile
-from cluster.bill.money import dollars
+from routing.billing.money import dollars
 from cluster.bill.reconcile import ReconciledTenant, SpeechRow, SpeechUsageTotals
 from cluster.config.validate import check_file
 from cluster.costs.journal_reader import read_open_intents, read_settled_nanousd

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.bill.money import dollars
+from routing.billing.money import dollars
 from cluster.bill.reconcile import reconcile
 from cluster.costs.commit_log import CommitLog
 from cluster.costs.journal import Journal
