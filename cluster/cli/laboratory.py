@@ -66,7 +66,8 @@ def load(
 
     The exit status is 0 when every target held, 1 when one did not, 2 for an error before the start.
     """
-    from cluster.lab.load.command import LoadOptions, run_load
+    from cluster.lab.load.command import run_load
+    from cluster.lab.load.options import LoadOptions
 
     options = LoadOptions(
         scenario=scenario,
