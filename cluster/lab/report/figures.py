@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from cluster.lab.report import downsampling
-from cluster.lab.report.charts import Bar, ChartLine, TargetLine, XAxis, area_chart, bar_chart, line_chart
+from cluster.lab.report.charts import Bar, ChartLine, TargetLine, area_chart, bar_chart, line_chart
 from cluster.lab.report.cost_breakdown import CostSteps
 from cluster.lab.report.downsampling import Floats, TimeAxis
+from cluster.lab.report.marks import XAxis
 from cluster.lab.report.page import Figure
 from cluster.lab.report.palette import BLUE, GREY, LINES, ORANGE, PALE_BLUE, PALE_GREY, PURPLE, TEAL, Colour
 from cluster.lab.report.words import dollars, milliseconds, times
