@@ -9,7 +9,7 @@ from routing.records.models import MeetingRecord, ReportAnswer
 from routing.units import DAY_S
 
 MEMORY_S = 400 * DAY_S
-"""How long a deletion is remembered. A part of a meeting that began earlier is refused, since it may be a deleted one."""
+"""How long a deletion is remembered. A part of a meeting that began earlier is refused: it may be a deleted one."""
 _EVERY_MEETING = ""
 """Stands in `deleted_records` for all meetings of a tenant; no meeting has an empty id."""
 

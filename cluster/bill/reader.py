@@ -18,7 +18,6 @@ from routing.billing.bill import BillPage, BillQuery, BillRow, Key
 from routing.units import DAY_S
 
 
-
 def read_bill(
     journal: Path,
     query: BillQuery,

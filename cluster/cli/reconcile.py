@@ -21,7 +21,6 @@ from cluster.bill.backend_costs import (
     compare_windows,
     read_backend_export,
 )
-from routing.billing.money import dollars
 from cluster.bill.reader import span_s
 from cluster.bill.vendor_drift import JOURNAL_KEY, DriftRow, compare_vendor
 from cluster.bill.vendor_exports.models import COST, BrokenRow, ModelNames
@@ -32,6 +31,7 @@ from cluster.config.settings import AppSettings
 from cluster.costs.journal_reader import sum_events
 from cluster.costs.window_reader import read_closed_windows
 from routing.billing.bill import BillQuery
+from routing.billing.money import dollars
 from routing.catalogue import Catalogue
 from routing.errors import ConfigurationError
 from routing.units import DAY_S

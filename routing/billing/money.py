@@ -6,7 +6,6 @@ from decimal import Decimal, DecimalException
 
 from routing.units import NANOUSD_PER_USD
 
-
 _MOST_USD = Decimal(10**12)
 
 

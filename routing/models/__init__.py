@@ -18,8 +18,8 @@ from routing.models.costs import (
 from routing.models.requests import (
     Answer,
     Delta,
-    EmbedRequest,
     EmbeddingResult,
+    EmbedRequest,
     Finish,
     FrameFeatures,
     ModelRequest,

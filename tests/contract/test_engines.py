@@ -11,7 +11,7 @@ import pytest
 
 from cluster.lab.emulator.core.content import RequestMessage
 from cluster.lab.emulator.core.engines import SpokenVoice
-from cluster.lab.emulator.engines import Engines, load_engines
+from cluster.lab.emulator.engines import Engines
 from cluster.lab.emulator.engines.asr import DigitRecognizer, PhraseRecognizer
 from cluster.lab.emulator.engines.library import library
 from cluster.lab.emulator.engines.ocr import NOTHING

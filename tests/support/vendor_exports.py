@@ -10,7 +10,6 @@ from typing import Any
 from routing.units import DAY_S
 
 
-
 def day(date: str) -> int:
     """Return a UTC day counted from 1970."""
     return (dt.date.fromisoformat(date) - dt.date(1970, 1, 1)).days

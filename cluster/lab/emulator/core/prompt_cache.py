@@ -73,9 +73,7 @@ def unmarked_points(
         digest.update(piece)
         tokens += 1
         if tokens >= least_tokens and (tokens - least_tokens) % step_tokens == 0 and len(points) < MOST_POINTS:
-            points.append(
-                CachePoint(digest=digest.digest(), tokens=tokens, life_s=life_s, counts_writes=counts_writes)
-            )
+            points.append(CachePoint(digest=digest.digest(), tokens=tokens, life_s=life_s, counts_writes=counts_writes))
     return tuple(points)
 
 

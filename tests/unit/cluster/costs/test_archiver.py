@@ -18,7 +18,6 @@ from routing.units import DAY_S
 from tests.support.cost_entries import spend
 
 
-
 class Clock:
     now_s = 120.0
 
