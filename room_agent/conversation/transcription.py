@@ -85,10 +85,10 @@ class Transcription:
         if (segment := self._segments.pop(track, None)) is not None:
             self._end(segment, "")
 
-    def notice(self, text: str) -> None:
-        """Publish a text of the agent to all participants."""
+    def notice(self, text: str, only_to: str | None = None) -> None:
+        """Publish a text of the agent to all participants, or to one identity."""
         own_identity = self._room.local_participant.identity
-        self._start(self._send(text, {IDENTITY: own_identity, SEGMENT: _segment(), FINAL: "true"}))
+        self._start(self._send(text, {IDENTITY: own_identity, SEGMENT: _segment(), FINAL: "true"}, only_to=only_to))
 
     def begin_answer(self, to: str) -> AnswerTranscript:
         """Open the transcript of an answer to the participant `to`; its text is published as it is added."""
@@ -110,13 +110,19 @@ class Transcription:
         except (TimeoutError, OSError, RuntimeError) as error:
             self._lose(error)
 
-    async def _send(self, text: str, attributes: dict[str, str], after: asyncio.Task[None] | None = None) -> None:
+    async def _send(
+        self,
+        text: str,
+        attributes: dict[str, str],
+        after: asyncio.Task[None] | None = None,
+        only_to: str | None = None,
+    ) -> None:
         if after is not None:
             # Otherwise an older text could replace this one.
             await asyncio.wait({after}, timeout=SEND_TIMEOUT_S)
         try:
             async with asyncio.timeout(SEND_TIMEOUT_S):
-                writer = await _open(self._room, attributes)
+                writer = await _open(self._room, attributes, only_to)
                 await writer.write(text)
                 await writer.aclose()
         except (TimeoutError, OSError, RuntimeError) as error:
@@ -175,5 +181,6 @@ class AnswerTranscript:
         return "".join(word for word in words if word is not None), _END not in words
 
 
-async def _open(room: rtc.Room, attributes: dict[str, str]) -> rtc.TextStreamWriter:
-    return await room.local_participant.stream_text(topic=TOPIC, attributes=attributes)
+async def _open(room: rtc.Room, attributes: dict[str, str], only_to: str | None = None) -> rtc.TextStreamWriter:
+    to = [only_to] if only_to is not None else None
+    return await room.local_participant.stream_text(topic=TOPIC, attributes=attributes, destination_identities=to)
