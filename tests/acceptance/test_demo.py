@@ -68,7 +68,7 @@ def demo(directory: Path, *options: str) -> tuple[str, ...]:
 
 
 def test_a_demo_keeps_frames_drops_repeats_and_ends_with_equal_totals(tmp_path: Path) -> None:
-    with command(*demo(tmp_path / "run", "--seconds", "40", "--rooms", "2")) as process:
+    with command(*demo(tmp_path / "run", "--seconds", "30", "--rooms", "2")) as process:
         assert process.stdout is not None
         output = process.stdout.read()
         assert process.wait(120) == 0, output

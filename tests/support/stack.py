@@ -36,6 +36,8 @@ MAX_OUTPUT_CHARS = 20_000
 """The characters of output in the error of a stack that did not start."""
 # Ten times as fast as the vendors: the tests check events, not durations.
 FAST: startup.Args = {"simulation": {"seed": 7, "speed": 10.0}}
+# Most tests wait for a flush to the backend, some several times.
+COSTS: startup.Args = {"costs": {"flush_every_s": 0.5}}
 SLOTS = 24
 ONE_REPLICA = {"min_replicas": 1, "max_replicas": 1}
 # One replica each: a replica that starts during a flood would change the processor time and the slots.
@@ -129,7 +131,8 @@ def running_stack(
     """
     with tempfile.TemporaryDirectory(prefix="stack-") as directory:
         command = [sys.executable, "-m", "tests.support.stack", directory, parts, import_path or IMPORT_PATH]
-        command += [json.dumps(argument) for argument in (args or FAST, environment or {}, list(passages))]
+        merged = COSTS | (FAST if args is None else args)
+        command += [json.dumps(argument) for argument in (merged, environment or {}, list(passages))]
         with tempfile.TemporaryFile("w+", errors="replace") as output:
             process = subprocess.Popen(
                 command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=output, text=True
