@@ -58,16 +58,12 @@ from tests.integration.gateway.attempts_in_memory import (
 from tests.support.gateway import SIMULATED, jpeg
 
 
-@pytest.fixture(autouse=True, scope="module")
-def swept() -> Iterator[None]:
-    """Collect the garbage of earlier files: an SDK's client that is collected closes itself in the running loop.
-
-    What is alive by then is left out of the collections of these tests.
-    """
+@pytest.fixture(autouse=True)
+async def swept() -> None:
+    """Let the tasks of earlier tests end first: an SDK's client that is collected closes itself in the running loop."""
     gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
+    while others := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.wait(others, timeout=5)
 
 
 @contextmanager
