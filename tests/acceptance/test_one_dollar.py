@@ -10,8 +10,9 @@ import pytest
 
 from cluster.costs.journal_reader import read_settled_nanousd
 from tests.support.credentials import FRAME_HEADERS
+from tests.support.eventually import eventually
 from tests.support.gateway import jpeg
-from tests.support.stack import Stack, eventually
+from tests.support.stack import Stack
 from tests.support.trpc_backend import set_faults
 
 AGGREGATOR = "ray::Aggregator"

@@ -17,10 +17,11 @@ import pytest
 
 from cluster.lab.emulator.engines import load_engines
 from cluster.lab.emulator.engines.tts import SpeechEngine
+from tests.support.eventually import eventually
 from tests.support.knowledge_base import KnowledgeBase, random_number
 from tests.support.meeting import open_meeting
 from tests.support.meeting_participant import MeetingParticipant, joined
-from tests.support.stack import Stack, System, eventually
+from tests.support.stack import Stack, System
 from tests.support.trpc_backend import set_faults
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -17,10 +17,10 @@ from room_agent.frames.i420 import Planes
 from room_agent.session import RoomSession
 from room_agent.video.frame_gate import GateDecision
 from room_agent.video.recorder import FrameRecorder
+from tests.support.eventually import eventually
 from tests.support.livekit_server import LiveKit
 from tests.support.screen_share_participant import ScreenShareParticipant, joined_with_screen
 from tests.support.scripted_router import ScriptedRouter
-from tests.support.stack import eventually
 
 ROOM = "tenant_acme_session"
 

@@ -11,10 +11,10 @@ from livekit import rtc
 
 from cluster.lab.demo.speech_synth import speech
 from tests.acceptance.voice_scene import ROOM, VoiceScene, speak_question, voice_scene
+from tests.support.eventually import eventually
 from tests.support.livekit_server import LiveKit
 from tests.support.scripted_router import ScriptedRouter
 from tests.support.speaking_participant import SpeakingParticipant, joined
-from tests.support.stack import eventually
 
 SENTENCE = "Well, let me see. "
 LEFT_S = 4.0

@@ -8,10 +8,10 @@ from contextlib import AsyncExitStack
 from livekit import rtc
 
 from tests.acceptance.voice_scene import ROOM, voice_scene
+from tests.support.eventually import eventually
 from tests.support.livekit_server import LiveKit
 from tests.support.participant import Participant, connected
 from tests.support.scripted_router import ScriptedRouter
-from tests.support.stack import eventually
 
 
 def is_answered(participant: Participant, identity: str) -> bool:

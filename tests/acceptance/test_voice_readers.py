@@ -7,10 +7,10 @@ from livekit import api, rtc
 
 from room_agent.conversation.notices import NOTICE_TEXTS, Trouble
 from tests.acceptance.voice_scene import ROOM, speak_question, voice_scene
+from tests.support.eventually import eventually
 from tests.support.livekit_server import LiveKit
 from tests.support.participant import Participant, connected
 from tests.support.speaking_participant import joined
-from tests.support.stack import eventually
 
 WITHOUT_AUDIO = rtc.RoomOptions(auto_subscribe=False)
 

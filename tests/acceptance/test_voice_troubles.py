@@ -9,10 +9,10 @@ import pytest
 from cluster.lab.emulator import Fault
 from room_agent.conversation.notices import NOTICE_TEXTS, Trouble
 from tests.acceptance.voice_scene import ROOM, speak_question, voice_scene
+from tests.support.eventually import eventually
 from tests.support.livekit_server import LiveKit
 from tests.support.scripted_router import ScriptedRouter
 from tests.support.speaking_participant import joined
-from tests.support.stack import eventually
 
 COOLDOWN_S = 2.0
 TTS_FAULT = Fault(cut_after_chunks=0, close_code=1011, code="internal_error")

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -104,13 +104,6 @@ class Stack:
 
     def log(self, name: str) -> str:
         return (self.plan.directory / "logs" / f"{name}.log").read_text("utf-8", "replace")
-
-
-async def eventually(condition: Callable[[], Any], timeout_s: float = 60.0) -> None:
-    """Wait until `condition()` is true; raises TimeoutError."""
-    async with asyncio.timeout(timeout_s):
-        while not condition():
-            await asyncio.sleep(0.1)
 
 
 Passages = Sequence[Mapping[str, str]]

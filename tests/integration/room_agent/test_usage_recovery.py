@@ -22,9 +22,9 @@ from room_agent.core.router_transport import HttpTransport
 from room_agent.usage.job_file import JournaledJob
 from room_agent.usage.journal import UsageJournal
 from room_agent.usage.recovery import UsageRecovery
+from tests.support.eventually import eventually
 from tests.support.gateway import KEYS, gateway_in_process, served
 from tests.support.scripted_router import ScriptedRouter
-from tests.support.stack import eventually
 
 ROOM = "tenant_acme_standup"
 KILLED_JOB = f"""
