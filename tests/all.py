@@ -35,7 +35,7 @@ def _but(files: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(f"--ignore={file}" for file in files)
 
 
-# The files of a step share one running system, which the later ones of the simulated step kill parts of.
+# The files of a step share a running system. The later files of the simulated step kill parts of it.
 SIMULATED = _files("acceptance", "demo", "load", "seen", "tools", "one_dollar", "one_frame", "wrong_tenant")
 LIVE = _files("acceptance", "pixels_to_sound", "router", "screens", "slow_uploads", "voice_bill")
 GATEWAY = "tests/integration/gateway"
