@@ -85,9 +85,7 @@ async def open_page(
     chromium: Browser, file: Path, *, width_px: int = 1_280, scheme: Literal["light", "dark"] = "light"
 ) -> AsyncIterator[OpenPage]:
     """Yield a local page, without a network and with an empty profile."""
-    context = await chromium.new_context(
-        viewport={"width": width_px, "height": 900}, color_scheme=scheme, offline=True
-    )
+    context = await chromium.new_context(viewport={"width": width_px, "height": 900}, color_scheme=scheme, offline=True)
     try:
         context.set_default_timeout(TIMEOUT_MS)
         opened = OpenPage(await context.new_page())
