@@ -1,4 +1,4 @@
-"""What every run of pytest shares."""
+"""The hooks of every run of pytest."""
 
 from __future__ import annotations
 

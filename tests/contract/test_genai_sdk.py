@@ -206,6 +206,6 @@ async def test_a_disconnect_is_noticed_at_once_and_recorded_with_the_tokens_sent
         await sleep_probe.long_sleep_started.wait()
     call.cancel()
     await asyncio.wait({call})
+    await eventually(lambda: emulator.journal[0].disconnected_at_s is not None, 5.0)
     (seen,) = emulator.journal
-    await eventually(lambda: seen.disconnected_at_s is not None, 5.0)
     assert seen.completion_tokens == 8

@@ -13,7 +13,7 @@ END = "-----END CERTIFICATE-----\n"
 
 @pytest.fixture(scope="session", autouse=True)
 def one_certificate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Let the clients of the tests, whose servers speak plain HTTP, trust the first certificate of the bundle alone."""
+    """Trust the first certificate of the bundle alone: the servers of the tests speak plain HTTP."""
     first, end, _ = Path(certifi.where()).read_text("utf-8").partition(END)
     file = tmp_path_factory.mktemp("certificates") / "one.pem"
     file.write_text(first + end, "utf-8")

@@ -225,7 +225,7 @@ async def _run(
         started = {"plan": dataclasses.asdict(plan), "backend_url": peer.url}
         print(json.dumps(started, default=str), flush=True)
         await asyncio.to_thread(sys.stdin.read)
-        # No test reads what they do at their end, so they are not given the seconds of an end in order.
+        # No test depends on their ends, so they get no time for an end in order.
         for name in ("agent", "serve", "ray"):
             await processes.stop(name, 0.0)
 

@@ -85,7 +85,7 @@ async def _running(command: list[str], transformer: str) -> AsyncIterator[Backen
 
 
 def amounts_since(before_nanousd: Mapping[str, int], totals_nanousd: Mapping[str, int]) -> dict[str, int]:
-    """Return what was added to each tenant's total; a tenant to whose total nothing was added is left out."""
+    """Return the amounts added to the totals, of the tenants that have one."""
     added = {tenant: total - before_nanousd.get(tenant, 0) for tenant, total in totals_nanousd.items()}
     return {tenant: amount for tenant, amount in added.items() if amount}
 
