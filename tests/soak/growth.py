@@ -1,4 +1,4 @@
-"""Decide from samples whether a process grows: its memory, open files, sockets and threads."""
+"""Decide from samples whether a process grows: its memory, open files, sockets, threads, and its event loop's tasks."""
 
 from __future__ import annotations
 
@@ -24,6 +24,14 @@ class ProcessSample:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LoopSample:
+    """The number of tasks of an event loop at one time."""
+
+    at_s: float
+    tasks: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Allowed:
     """The growth between two windows of a run that is still noise: absolute, or as a share of the first window."""
 
@@ -37,6 +45,8 @@ ALLOWED: Mapping[str, Allowed] = {
     "files": Allowed(absolute=6, share=0.1),
     "sockets": Allowed(absolute=6, share=0.15),
     "threads": Allowed(absolute=3, share=0.1),
+    # A sample falls between or into requests, each of which has a few tasks.
+    "tasks": Allowed(absolute=25, share=0.25),
 }
 
 
@@ -54,7 +64,7 @@ class Growth:
         return self.after - self.before <= max(allowed.absolute, allowed.share * self.before)
 
 
-def growths(samples: Sequence[ProcessSample], began_s: float, ended_s: float) -> list[Growth]:
+def growths(samples: Sequence[ProcessSample] | Sequence[LoopSample], began_s: float, ended_s: float) -> list[Growth]:
     """Return the growth of each figure; none for a process that did not live from the warm-up to the end."""
     length_s = ended_s - began_s
     first_s, last_s = began_s + WARM_UP_SHARE * length_s, ended_s - WINDOW_SHARE * length_s
@@ -68,6 +78,6 @@ def growths(samples: Sequence[ProcessSample], began_s: float, ended_s: float) ->
             before=median(getattr(one, field.name) for one in before),
             after=median(getattr(one, field.name) for one in after),
         )
-        for field in fields(ProcessSample)
+        for field in fields(samples[0])
         if field.name in ALLOWED
     ]

@@ -9,7 +9,8 @@ import pytest
 
 from cluster.lab.scenario.scenario import Scenario
 from tests.soak.__main__ import scenario
-from tests.soak.growth import ProcessSample, growths
+from tests.soak.growth import LoopSample, ProcessSample, growths
+from tests.soak.loops import loop_tasks
 from tests.soak.processes import SampledProcesses, name_of
 
 LENGTH_S = 600.0
@@ -43,6 +44,22 @@ def test_noise_and_a_cache_that_fills_during_the_warm_up_are_no_growth() -> None
 def test_a_leak_of_each_kind_is_found_and_named(figure: str, an_hour: float) -> None:
     grew = [growth.figure for growth in growths(samples(**{figure: an_hour}), 0.0, LENGTH_S) if not growth.holds]
     assert grew == [figure]
+
+
+def test_tasks_that_pile_up_on_an_event_loop_are_found() -> None:
+    loop = [LoopSample(at_s=at_s, tasks=20 + at_s % 7 + at_s / 10) for at_s in range(0, int(LENGTH_S) + 1, 5)]
+    assert [growth.holds for growth in growths(loop, 0.0, LENGTH_S)] == [False]
+
+
+def test_the_tasks_of_each_replica_and_of_the_aggregator_are_read_from_a_node_s_metrics() -> None:
+    text = (
+        '# TYPE ray_rayroom_event_loop_tasks gauge\n'
+        'ray_rayroom_event_loop_tasks{deployment="llm",replica="a1",WorkerId="f"} 12.0\n'
+        'ray_rayroom_event_loop_tasks{deployment="router",replica="b2",WorkerId="e"} 31.0\n'
+        'ray_rayroom_costs_event_loop_tasks{shard="0"} 9.0\n'
+        'ray_rayroom_rooms{shard="0"} 200.0\n'
+    )
+    assert loop_tasks(text) == {"llm a1": 12.0, "router b2": 31.0, "aggregator 0": 9.0}
 
 
 def test_a_process_that_did_not_live_to_the_end_is_left_out() -> None:
