@@ -250,6 +250,8 @@ def start_aggregator(settings: AggregatorSettings, shard: int = 0) -> Any:
         # Ray must not resend a call that kills the actor: the outbox resends, a limited time and by idempotent ids.
         max_task_retries=0,
         max_concurrency=MAX_CONCURRENCY,
+        # Ray's control store would keep a row for each of the last 100,000 calls, as it does not for replicas of Serve.
+        enable_task_events=False,
         # The journal is a file on the head node.
         resources={"node:__internal_head__": 0.001},
     ).remote(settings, shard)
