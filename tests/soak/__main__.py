@@ -11,11 +11,12 @@ import asyncio
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
 
-from tests.soak.growth import growths
+from tests.soak.growth import Sample, growths
 from tests.soak.loops import SampledLoops
 from tests.soak.processes import SampledProcesses
 
@@ -91,7 +92,7 @@ def report(sampled: SampledProcesses, loops: SampledLoops, length_s: float) -> l
     # The load itself is the last part of a run; before it Ray and the app start.
     began_s = max(0.0, ended_s - length_s)
     processes = sorted((f"{sampled.names[key][:36]} {key[0]}", samples) for key, samples in sampled.samples.items())
-    sampled_of = {"process": dict(processes), "event loop": loops.samples}
+    sampled_of: dict[str, Mapping[str, Sequence[Sample]]] = {"process": dict(processes), "event loop": loops.samples}
     found = {
         kind: {name: growths(samples, began_s, ended_s) for name, samples in by_name.items()}
         for kind, by_name in sampled_of.items()

@@ -31,6 +31,9 @@ class LoopSample:
     tasks: float
 
 
+Sample = ProcessSample | LoopSample
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allowed:
     """The growth between two windows of a run that is still noise: absolute, or as a share of the first window."""
@@ -64,7 +67,7 @@ class Growth:
         return self.after - self.before <= max(allowed.absolute, allowed.share * self.before)
 
 
-def growths(samples: Sequence[ProcessSample] | Sequence[LoopSample], began_s: float, ended_s: float) -> list[Growth]:
+def growths(samples: Sequence[Sample], began_s: float, ended_s: float) -> list[Growth]:
     """Return the growth of each figure; none for a process that did not live from the warm-up to the end."""
     length_s = ended_s - began_s
     first_s, last_s = began_s + WARM_UP_SHARE * length_s, ended_s - WINDOW_SHARE * length_s
@@ -83,7 +86,7 @@ def growths(samples: Sequence[ProcessSample] | Sequence[LoopSample], began_s: fl
     ]
 
 
-def _figure(name: str, window: Sequence[ProcessSample] | Sequence[LoopSample]) -> float:
-    values = [getattr(one, name) for one in window]
+def _figure(name: str, window: Sequence[Sample]) -> float:
+    values: list[float] = [getattr(one, name) for one in window]
     # Waiting requests have tasks too, for as long as a vendor is slow. A leak is left when they have ended.
     return min(values) if name == "tasks" else median(values)
