@@ -50,7 +50,7 @@ class ModelHandle:
         return embeddings
 
     def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
-        return stream_within(self._stream.remote(request), request.timeout_s + GRACE_S, self._clock, self._answered)
+        return stream_within(self._stream.remote(request), request.timeout_s + GRACE_S, answered=self._answered)
 
     async def ready(self) -> None:
         """Return once a replica has answered, which may be a while ago; raises ProviderError."""
