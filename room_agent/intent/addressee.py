@@ -1,7 +1,7 @@
 """Decides whether an utterance is for the agent, by names, marks and times: no rule depends on a language.
 
 A call is the first word, or is set off by marks: "Rayroom, ...", "hey Rayroom, ...", "..., Rayroom?". An unsure
-utterance is left to the cheap model, which may answer with silence.
+utterance (a person alone, seconds after an answer, the name elsewhere) is for a model, which may answer with silence.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ NAME_WORDS, MIN_NAME_CHARS, MIN_MISHEARD_CHARS, READ_PEOPLE = 4, 2, 6, 64
 """STT writes a name in as many parts at most. It gets one letter of a long name wrong now and then."""
 _WORD = re.compile(r"[\w']+")
 _SENTENCE_END = re.compile(r"(?<=[.!?\u2026])\s+|[\r\n\x85\u2028\u2029]+")
+_MARK = re.compile(r"[,:;.!\u2026]")
 _SET_OFF = re.compile(r"\s*(?:[,:;.!?\u2026]+(?!\w)|[\u2013\u2014\u3001\u3002])|\s-\s")
 
 Address = Literal["addressed", "not addressed", "unsure"]
@@ -64,10 +65,10 @@ def find_addressee(text: str, speaker: str, context: AddresseeContext, now_s: fl
         # The rest of the waiting question, unless it is a word such as "okay", or is said to somebody else.
         return "addressed" if not theirs and (asks or len(plain.split()) > 1) else "not addressed"
     since_s = now_s - context.answered_at_s if context.answered_at_s is not None else math.inf
-    follows = context.answered == speaker and since_s <= FOLLOW_UP_S
-    if asks and not theirs and (alone or (follows and since_s <= SURE_S and not calls)):
+    follows = context.answered == speaker
+    if asks and follows and since_s <= SURE_S and not theirs and not calls:
         return "addressed"
-    return "unsure" if calls or alone or follows or since_s <= SURE_S else "not addressed"
+    return "unsure" if calls or alone or since_s <= FOLLOW_UP_S else "not addressed"
 
 
 def _calls(sentence: str, names: Collection[str]) -> Iterator[Address]:
@@ -80,9 +81,11 @@ def _calls(sentence: str, names: Collection[str]) -> Iterator[Address]:
         marked_before = bool(start and _SET_OFF.match(sentence, words[start - 1].end()))
         marked, behind = bool(_SET_OFF.match(sentence, words[end].end())), len(words) - 1 - end
         opens = marked and (marked_before if start == 2 else start == 1 and behind > 0)
+        # With marks in it, a sentence that begins with a name and no comma is about somebody of that name too.
+        first = start == 0 and (marked or not behind or sentence.endswith("?") or not _MARK.search(sentence))
         closes = marked_before and (not behind or (behind == 1 and marked))
         heard = "".join(_key(word[0]) for word in words[start : end + 1]) in names
-        yield "addressed" if heard and (before.endswith("@") or start == 0 or opens or closes) else "unsure"
+        yield "addressed" if heard and (before.endswith("@") or first or opens or closes) else "unsure"
 
 
 def _spans(words: Sequence[re.Match[str]], names: Collection[str], misheard: bool = False) -> Iterator[tuple[int, int]]:
