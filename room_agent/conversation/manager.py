@@ -28,7 +28,7 @@ from room_agent.conversation.unsure_turns import UnsureTurns
 from room_agent.core.participants import AbsenceTracker, Participants
 from room_agent.core.settings import SpeechSettings
 from room_agent.core.tasks import OwnedTasks
-from room_agent.intent.addressee import AddresseeContext, find_addressee
+from room_agent.intent.addressee import AddresseeContext, cuts_in, find_addressee
 from room_agent.intent.stop_words import asks_agent_to_stop, asks_to_stop
 from room_agent.records.recorder import MeetingRecorder
 from routing.models import TenantAgent
@@ -164,7 +164,7 @@ class ConversationManager:
         language = utterance.language if detected else ""
         if self._recorder is not None:
             self._recorder.add_utterance(utterance.identity, name, utterance.text, "speech")
-        self._receive(utterance.identity, name, utterance.text, utterance.ended_at_s, language)
+        self._receive(utterance.identity, name, utterance.text, utterance.ended_at_s, language, spoken=True)
         self._transcription.final(utterance.identity, name, utterance.track, utterance.text)
 
     def on_stt_available(self, available: bool) -> None:
@@ -231,7 +231,9 @@ class ConversationManager:
         # A participant may have come back, and their question waits for that.
         self.responder.queue.wake()
 
-    def _receive(self, identity: str, name: str, text: str, at_s: float, language: str = "") -> None:
+    def _receive(
+        self, identity: str, name: str, text: str, at_s: float, language: str = "", *, spoken: bool = False
+    ) -> None:
         """Answer a text that addresses the agent, and add any other to the context."""
         context = self._addressee_context(identity)
         address = find_addressee(text, identity, context, self._clock(), self._settings.names)
@@ -242,6 +244,10 @@ class ConversationManager:
         # Agents are never answered: two of them could go on without end.
         if self._participants.is_agent(identity):
             address, called_to_stop = "not addressed", False
+        elif confirmed is None and spoken and self._cuts_in(text, context):
+            # Most of these want it to wait. It stops, and a model decides whether there is anything to say.
+            self.responder.interrupt()
+            address = "unsure"
         is_meant = address != "not addressed" or self.responder.is_speaking
         # A person alone is the only one who can be meant: neither the model nor the limit is that of a meeting.
         alone = context.is_alone(identity)
@@ -266,6 +272,10 @@ class ConversationManager:
         else:
             self._not_addressed += 1
             self._context.add_remark(name, text)
+
+    def _cuts_in(self, text: str, context: AddresseeContext) -> bool:
+        """Return whether somebody calls the agent in mid-answer, apart from the rest of their own question."""
+        return self.responder.is_speaking and context.waits_since_s is None and cuts_in(text, self._settings.names)
 
     def _stop(self, identity: str, called: bool) -> None:
         """Stop the answer. A participant who only waits, and did not call the agent, drops just their own question."""

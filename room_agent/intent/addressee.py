@@ -71,6 +71,12 @@ def find_addressee(text: str, speaker: str, context: AddresseeContext, now_s: fl
     return "unsure" if calls or alone or since_s <= FOLLOW_UP_S else "not addressed"
 
 
+def cuts_in(text: str, names: Sequence[str]) -> bool:
+    """Return whether a text that is said in mid-answer holds the agent's name and asks nothing."""
+    words = list(_WORD.finditer(folded(both_ends(text, READ_CHARS))))
+    return "?" not in text and any(_spans(words, _keys(names)))
+
+
 def _calls(sentence: str, names: Collection[str]) -> Iterator[Address]:
     """Yield the agent's names in a sentence: as first word, or set off near an end, they address it; else perhaps."""
     words = list(_WORD.finditer(sentence))

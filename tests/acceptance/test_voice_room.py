@@ -74,6 +74,23 @@ async def test_barge_in_stops_the_answer_and_its_request_and_the_sent_part_is_bi
     assert scene.billed() == scene.charged() and scene.charged()[1] > 0
 
 
+async def test_somebody_else_who_calls_the_agent_in_mid_answer_ends_the_answer(livekit: LiveKit) -> None:
+    router = ScriptedRouter(answer_chunks=["Well, let me see. "] * 200, chunk_delay_s=0.05)
+    async with (
+        voice_scene(livekit, router) as scene,
+        joined(livekit, ROOM, "ann") as ann,
+        joined(livekit, ROOM, "bob") as bob,
+    ):
+        await eventually(lambda: scene.speech.report().get("hearing_microphones") == 2)
+        await speak_question(scene, ann, "Rayroom, tell me everything.")
+        await eventually(lambda: ann.agent_speech_ms > 500)
+        scene.emulator.script.add("Hold it there please, Rayroom, one thing at a time.")
+        await bob.speak(1_000)
+        await eventually(lambda: scene.router.cancelled_chats == 1)
+        await eventually(lambda: len(scene.router.chat_requests) == 2)
+        assert scene.speech.report()["voice_interruptions"] == 1
+
+
 async def test_the_one_of_three_participants_who_calls_the_agent_is_answered(livekit: LiveKit) -> None:
     async with (
         voice_scene(livekit) as scene,

@@ -19,12 +19,13 @@ from rich.table import Table
 
 from room_agent.conversation.unsure_turns import UnsureTurns
 from room_agent.core.models import Person
-from room_agent.intent.addressee import Address, AddresseeContext, find_addressee
+from room_agent.intent.addressee import Address, AddresseeContext, cuts_in, find_addressee
 from room_agent.intent.stop_words import asks_agent_to_stop, asks_to_stop
 from routing.catalogue import load_catalogue
 from routing.models import Usage
 
-SETS = tuple(Path(__file__).parent / "understanding" / f"{name}.jsonl" for name in ("meetings", "meetings_second"))
+NAMES = ("meetings", "meetings_second", "meetings_third")
+SETS = tuple(Path(__file__).parent / "understanding" / f"{name}.jsonl" for name in NAMES)
 ANSWER_STARTS_S, ANSWER_LASTS_S, LONG_ANSWER_LASTS_S = 1.0, 8.5, 12.0
 """Both sets say that an answer starts a second after its utterance and lasts 5 to 12 s."""
 MODEL, TURN_INPUT_TOKENS, SILENT_TOKENS, ANSWER_TOKENS = "gpt-6-luna", 3_000, 5, 150
@@ -65,6 +66,8 @@ def decide(
 ) -> Decision:
     """Return the decision that the conversation manager makes."""
     address: Address = find_addressee(text, speaker, context, now_s, names)
+    if speaking and cuts_in(text, names):
+        address = "unsure"
     is_meant = address != "not addressed" or speaking
     if asks_agent_to_stop(text, names) or (is_meant and asks_to_stop(text, names)):
         return "stop"
@@ -92,7 +95,7 @@ def _cases(meeting: dict[str, Any], by: Decide, lasts_s: float) -> Iterator[Case
             expected=one["expected"],
             decision=decision,
             debatable=one.get("debatable", False),
-            interrupts=voice and one["agent_speaking"] and speaker == answered,
+            interrupts=voice and one["agent_speaking"] and (speaker == answered or cuts_in(one["text"], names)),
             refused=decision == "unsure" and not context.is_alone(speaker) and not unsure.admits(at_s),
         )
         if one["expected"] == "answer":

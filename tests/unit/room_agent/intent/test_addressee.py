@@ -7,7 +7,7 @@ import random
 import pytest
 
 from room_agent.core.models import Person
-from room_agent.intent.addressee import Address, AddresseeContext, find_addressee
+from room_agent.intent.addressee import Address, AddresseeContext, cuts_in, find_addressee
 from tests.unit.room_agent.hostile_text import hostile_text
 
 NAMES = ("rayroom", "ray room")
@@ -85,6 +85,13 @@ def test_a_question_soon_after_an_answer_is_a_follow_up_and_anything_later_is_un
 def test_what_others_say_within_seconds_after_an_answer_is_unsure() -> None:
     assert find_addressee("Et en mars ?", "p-bob", ANSWERED, 115.0, NAMES) == "unsure"
     assert find_addressee("Et en mars ?", "p-bob", ANSWERED, 115.1, NAMES) == "not addressed"
+
+
+def test_whoever_says_the_name_in_mid_answer_and_asks_nothing_cuts_in() -> None:
+    for text in ("Attends, Rayroom, stop. Une chose à la fois.", "scusa ray room fermati un attimo"):
+        assert cuts_in(text, NAMES)
+    for text in ("Rayroom, what is my salary?", "Stopp, die Zahlen stimmen noch nicht.", ""):
+        assert not cuts_in(text, NAMES)
 
 
 def test_a_sentence_that_begins_with_the_name_is_a_call_unless_its_marks_leave_it_out() -> None:
