@@ -240,6 +240,15 @@ async def test_a_message_of_another_form_ends_its_connection(aggregator: Aggrega
     assert aggregator.arrived.empty()
 
 
+async def test_records_in_a_text_end_their_connection_unread(aggregator: Aggregator, outbox: CallRecordOutbox) -> None:
+    connection = outbox._connection
+    assert connection is not None
+    await connection.websocket.send_str(pack_records([call_record("e1")]).decode())
+    async with asyncio.timeout(DEADLINE_S):
+        await aggregator.ended.get()
+    assert aggregator.arrived.empty()
+
+
 async def test_the_sink_of_a_deployment_can_be_pickled() -> None:
     sink = pickle.loads(pickle.dumps(AggregatorClient(SETTINGS).call_records()))
     assert isinstance(sink, ShardedCallRecords)
