@@ -102,6 +102,7 @@ def emulate(
     free: Annotated[int, typer.Option(min=0, help="Concurrent requests of a model at full speed.")] = 64,
     capacity: Annotated[int, typer.Option(min=1, help="Further requests that double the response time.")] = 64,
     most: Annotated[int | None, typer.Option(min=1, help="Concurrent requests at which a model is overloaded.")] = None,
+    log: Annotated[int, typer.Option(min=1, help="The newest requests that the request log keeps.")] = 100_000,
     profiles: Annotated[str, typer.Option(metavar="JSON", help="Changes to the models' latency profiles.")] = "{}",
     senses: Annotated[
         Path | None,
@@ -125,6 +126,7 @@ def emulate(
         limits=limits,
         load=load,
         answer_tokens=answer_tokens,
+        log_entries=log,
         profiles=read_profiles(profiles),
         engines=None if senses is None else read_engines(senses),
     )
