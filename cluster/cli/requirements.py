@@ -10,7 +10,7 @@ from routing.errors import ConfigurationError
 
 # The modules that each extra of pyproject.toml installs, as import statements name them.
 EXTRAS = {
-    "agent": ("deepgram", "elevenlabs", "livekit", "simplejpeg"),
+    "agent": ("av", "deepgram", "elevenlabs", "livekit", "simplejpeg"),
     "senses": ("espeakng_loader", "pocketsphinx", "rapidocr_onnxruntime", "soxr"),
     "lab": ("altair", "jinja2", "pyarrow", "vl_convert"),
 }

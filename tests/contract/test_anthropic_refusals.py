@@ -143,6 +143,11 @@ REFUSED: dict[str, tuple[str, Json, str]] = {
     "alternatives at the root": (HAIKU, tool(input_schema={"type": "object", "anyOf": []}), "top level"),
     "an unknown type": (HAIKU, tool(input_schema={"type": "object", "properties": {"a": {"type": "date"}}}), "invalid"),
     "a strict tool that is open": (HAIKU, tool(strict=True), "additionalProperties"),
+    "a bound in an alternative": (
+        HAIKU,
+        formatted(**CLOSED | {"properties": {"a": {"anyOf": [{"type": "null"}, {"type": "integer", "minimum": 1}]}}}),
+        "property 'minimum' is not supported",
+    ),
     "21 strict tools": (
         HAIKU,
         {"tools": [TOOL | {"name": f"f{n}", "input_schema": CLOSED, "strict": True} for n in range(21)]},

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from cluster.aggregator import call_records, transport_server
 from cluster.aggregator.call_records import KEPT_S, CallRecordOutbox, ShardedCallRecords
@@ -237,6 +238,19 @@ async def test_a_message_of_another_form_ends_its_connection(aggregator: Aggrega
     connection.send(b"[1]")
     async with asyncio.timeout(DEADLINE_S):
         await aggregator.ended.get()
+    assert aggregator.arrived.empty()
+
+
+async def test_records_in_a_text_end_their_connection_unread(aggregator: Aggregator, outbox: CallRecordOutbox) -> None:
+    connection = outbox._connection
+    assert connection is not None
+    with capture_logs() as logs:
+        await connection.websocket.send_str(pack_records([call_record("e1")]).decode())
+        async with asyncio.timeout(DEADLINE_S):
+            await aggregator.ended.get()
+    assert [(line["log_level"], line["error"]) for line in logs if line["event"] == "cost connection closed"] == [
+        ("warning", "a message is not binary or too long")
+    ]
     assert aggregator.arrived.empty()
 
 
