@@ -10,19 +10,17 @@ from typing import Any, Self
 
 import httpx
 import pytest
+import ray.exceptions
 from fastapi import Request, Response
 from ray.exceptions import (
     ActorDiedError,
     ActorUnavailableError,
     GetTimeoutError,
     LocalRayletDiedError,
-    NodeDiedError,
     ObjectLostError,
     OwnerDiedError,
     PendingCallsLimitExceeded,
     RayActorError,
-    RaySystemError,
-    RayTaskError,
     TaskCancelledError,
     WorkerCrashedError,
 )
@@ -49,9 +47,13 @@ CHAT = {"model": "auto", "messages": [{"role": "user", "content": "Hello"}]}
 FRAME = {**TOKEN, "content-type": "image/jpeg", **FRAME_HEADERS}
 
 
+UNTYPED: Any = ray.exceptions
+"""Ray gives these classes' constructors no types."""
+
+
 def of_task(cause: BaseException) -> BaseException:
     """Return what Ray raises for an error of the replica's own code."""
-    error: BaseException = RayTaskError("answer", "a traceback", cause).as_instanceof_cause()
+    error: BaseException = UNTYPED.RayTaskError("answer", "a traceback", cause).as_instanceof_cause()
     return error
 
 
@@ -71,7 +73,7 @@ TABLE: dict[str, tuple[BaseException, tuple[int, str]]] = {
     "actor error": (RayActorError(), LOST),
     "worker crashed": (WorkerCrashedError(), LOST),
     "raylet died": (LocalRayletDiedError(), LOST),
-    "node died": (NodeDiedError("node 7"), LOST),
+    "node died": (UNTYPED.NodeDiedError("node 7"), LOST),
     "answer lost": (ObjectLostError("ab" * 28, None, "answer"), LOST),
     "owner died": (OwnerDiedError("ab" * 28, None, "answer"), LOST),
     "task cancelled": (TaskCancelledError(), LOST),
@@ -81,7 +83,7 @@ TABLE: dict[str, tuple[BaseException, tuple[int, str]]] = {
     "bug in the replica": (of_task(KeyError("a secret")), FAILED),
     "refused by the replica": (of_task(ProviderRefused("no")), (400, "request_refused")),
     "timeout of Ray": (GetTimeoutError("late"), TIMEOUT),
-    "system error": (RaySystemError("broken"), FAILED),
+    "system error": (UNTYPED.RaySystemError("broken"), FAILED),
     "any of Serve's": (RayServeException("broken"), FAILED),
     "no exception of Ray": (RuntimeError("a secret"), FAILED),
 }
