@@ -77,7 +77,7 @@ class RayStack:
 
     async def _deploy(self) -> None:
         self.deployments += 1
-        costs = {"intent_grace_s": 5, "outbox_grace_s": OUTBOX_GRACE_S + self.deployments % 2}
+        costs = {"intent_grace_s": 11, "outbox_grace_s": OUTBOX_GRACE_S + self.deployments % 2}
         rows = {name: {"api": name, "base_url": url, "simulated": False} for name, url in self.urls.items()}
         keys = {f"{name.upper()}_API_KEY": "k" for name in self.urls}
         args: startup.Args = {"vendors": rows, "costs": costs, **ARGS}
