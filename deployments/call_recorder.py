@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -21,8 +22,15 @@ log = structlog.get_logger()
 class CallRecorder:
     """The second witness of each attempt: the router may die, or lose this replica, before it settles."""
 
-    def __init__(self, catalogue: Catalogue, records: CallRecords | None, today: Callable[[], dt.date]) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        records: CallRecords | None,
+        today: Callable[[], dt.date],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """`records` is None where nobody collects them, as in a check of the configuration."""
+        self._clock = clock
         self._catalogue = catalogue
         self._records = records
         self._today = today
@@ -40,7 +48,7 @@ class CallRecorder:
             requested_tier=request.options.service_tier if isinstance(request, ModelRequest) else None,
             means=self._history.means(model.name, most),
         )
-        call = VendorCall(on_sent=lambda: self._add(request, False, tariff.expected()))
+        call = VendorCall(lambda: self._add(request, False, tariff.expected()), self._clock)
         ended: BaseException | None = None
         try:
             yield call
@@ -53,7 +61,8 @@ class CallRecorder:
                 ended.spent = charge.usage
                 log.warning("vendor call failed", vendor=model.vendor, model=model.name, error=ended.code)
             elif call.received.usage is not None:
-                self._history.add(model.name, most, call.received.text_bytes, call.received.usage)
+                received = call.received
+                self._history.add(model.name, most, received.text_bytes, call.received.usage, received.bytes_per_s)
             self._add(request, True, charge)
 
     def _add(self, request: ModelRequest | EmbedRequest, ended: bool, charge: Charge) -> None:

@@ -8,10 +8,25 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from ray.exceptions import RayActorError, RayTaskError
-from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RequestCancelledError
+from ray.exceptions import (
+    LocalRayletDiedError,
+    NodeDiedError,
+    ObjectLostError,
+    PendingCallsLimitExceeded,
+    RayActorError,
+    RayTaskError,
+    TaskCancelledError,
+    WorkerCrashedError,
+)
+from ray.serve.exceptions import (
+    BackPressureError,
+    DeploymentUnavailableError,
+    ReplicaUnavailableError,
+    RequestCancelledError,
+)
 from ray.serve.handle import DeploymentHandle
 
+from deployments.common.streaming import is_being_cancelled
 from routing.errors import Overloaded, ProviderError, ProviderTimeout, RayroomError, ReplicaLost
 from routing.models import Answer, Delta, EmbeddingResult, EmbedRequest, ModelRequest
 from routing.retry import Deadline
@@ -22,6 +37,11 @@ READY_TIMEOUT_S = 1.0
 SEEN_S = 10.0
 """An answer, or an error that a replica raised, proves it for so long: a busy one need not answer this check too."""
 
+REPLICA_LOST = (
+    *(RayActorError, RayTaskError, ReplicaUnavailableError, TaskCancelledError),
+    *(NodeDiedError, WorkerCrashedError, LocalRayletDiedError, ObjectLostError),
+)
+"""The call may have reached the replica, and its answer will not come."""
 RAISED_BY_REPLICA = (RayTaskError, RayroomError)
 
 
@@ -41,24 +61,32 @@ class ModelHandle:
         """When a replica last answered, by the handle's clock."""
 
     async def answer(self, request: ModelRequest) -> Answer:
-        answer: Answer = await within(self._answer.remote(request), request.timeout_s + GRACE_S, self._answered)
+        answer: Answer = await within(_call(self._answer, request), request.timeout_s + GRACE_S, self._answered)
         return answer
 
     async def embed(self, request: EmbedRequest) -> EmbeddingResult:
         timeout_s = request.timeout_s + GRACE_S
-        embeddings: EmbeddingResult = await within(self._embed.remote(request), timeout_s, self._answered)
+        embeddings: EmbeddingResult = await within(_call(self._embed, request), timeout_s, self._answered)
         return embeddings
 
     def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
-        return stream_within(self._stream.remote(request), request.timeout_s + GRACE_S, answered=self._answered)
+        return stream_within(_call(self._stream, request), request.timeout_s + GRACE_S, answered=self._answered)
 
     async def ready(self) -> None:
         """Return once a replica has answered, which may be a while ago; raises ProviderError."""
         if self.answered_at_s is None or self._clock() - self.answered_at_s >= SEEN_S:
-            await within(self._ready.remote(), READY_TIMEOUT_S, self._answered)
+            await within(_call(self._ready), READY_TIMEOUT_S, self._answered)
 
     def _answered(self) -> None:
         self.answered_at_s = self._clock()
+
+
+def _call(method: DeploymentHandle[Any], *values: object) -> Any:
+    """Return the response of a call that begins now; raises RayroomError where Serve takes no call."""
+    try:
+        return method.remote(*values)
+    except Exception as error:
+        raise as_rayroom_error(error) from None
 
 
 class ReplicaCheck:
@@ -99,6 +127,8 @@ async def within(response: Any, timeout_s: float, answered: Callable[[], None] =
         raise ProviderTimeout("The replica did not answer in time.") from None
     except asyncio.CancelledError:
         response.cancel()
+        if not is_being_cancelled():
+            raise ReplicaLost from None
         raise
     except Exception as error:
         if isinstance(error, RAISED_BY_REPLICA):
@@ -133,6 +163,10 @@ async def stream_within(
                 return
             except TimeoutError:
                 raise ProviderTimeout("The replica did not answer in time.") from None
+            except asyncio.CancelledError:
+                if not is_being_cancelled():
+                    raise ReplicaLost from None
+                raise
             except Exception as error:
                 ended = True
                 if isinstance(error, RAISED_BY_REPLICA):
@@ -163,8 +197,12 @@ def as_rayroom_error(error: BaseException) -> RayroomError:
             return error.cause
         case RayroomError():
             return error
-        case BackPressureError() | DeploymentUnavailableError():
+        case RayTaskError() if not isinstance(error.cause, asyncio.CancelledError):
+            return ProviderError(f"The replica failed: {type(error.cause).__name__}.")
+        case BackPressureError() | DeploymentUnavailableError() | PendingCallsLimitExceeded():
             return Overloaded(retry_after_s=1.0)
-        case RayActorError():
+        case TimeoutError():
+            return ProviderTimeout("The replica did not answer in time.")
+        case error if isinstance(error, REPLICA_LOST):
             return ReplicaLost()
     return ProviderError(f"The replica failed: {type(error).__name__}.")

@@ -43,7 +43,7 @@ class ModelReplica:
         today: Callable[[], dt.date] = lambda: dt.datetime.now(dt.UTC).date(),
     ) -> None:
         configure_logs()
-        self._calls = CallRecorder(catalogue, records, today)
+        self._calls = CallRecorder(catalogue, records, today, clock)
         self._clock = clock
         self._catalogue = catalogue
         self._images = ImageConverter()

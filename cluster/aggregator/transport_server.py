@@ -68,6 +68,11 @@ class CallRecordIntake(Protocol):
 
     def replica_complete(self, replica_id: str, kept_s: float) -> None: ...
 
+    @property
+    def ping(self) -> int: ...
+
+    def replica_replied(self, replica_id: str, ping: int) -> None: ...
+
     def replica_disconnected(
         self, replica_id: str, *, records_lost: bool, taken_over_by: str | None = None
     ) -> None: ...
@@ -117,12 +122,15 @@ class TransportServer:
         if len(self._connections) >= MAX_CONNECTIONS:
             log.warning("cost connection refused", error="too many connections")
             return web.Response(status=503)
-        connection = web.WebSocketResponse(timeout=CLOSE_TIMEOUT_S, compress=False, max_msg_size=MAX_MESSAGE_BYTES)
+        with_records = self._records is not None and request.headers.get(CONTENT_HEADER) == CALL_RECORDS
+        connection = web.WebSocketResponse(
+            timeout=CLOSE_TIMEOUT_S, compress=False, max_msg_size=MAX_MESSAGE_BYTES, autoping=not with_records
+        )
         await connection.prepare(request)
         detect_dead_peer(connection.get_extra_info("socket"))
         self._connections.add(connection)
         try:
-            if self._records is not None and request.headers.get(CONTENT_HEADER) == CALL_RECORDS:
+            if self._records is not None and with_records:
                 await _receive_records(connection, request.headers, self._records)
             else:
                 await self._reply(connection)
@@ -159,17 +167,29 @@ async def _receive_records(
     replica_id = headers.get(REPLICA_HEADER, "")[:MAX_ID_CHARS] or secrets.token_hex(16)
     kept_s = _seconds(headers.get(KEPT_HEADER, ""))
     records.replica_connected(replica_id)
-    received_at_s, resent = time.monotonic(), False
+    received_at_s, resent, pinged = time.monotonic(), False, records.ping
     try:
         async for message in connection:
+            received_at_s = time.monotonic()
+            if message.type is WSMsgType.PING:
+                await connection.pong(message.data)
+                continue
+            if message.type is WSMsgType.PONG:
+                records.replica_replied(replica_id, _number(message.data))
+                continue
             if message.type is not WSMsgType.BINARY:
                 raise BadMessage("a message is not binary or too long")
-            received_at_s, received = time.monotonic(), unpack_records(message.data)
+            received = unpack_records(message.data)
             records.add_call_records(received)
             if not received and not resent:
                 # The first empty message follows all records that the replica kept.
                 resent = True
                 records.replica_complete(replica_id, kept_s)
+            if records.ping != pinged:
+                # An empty message comes every few seconds, so that each replica is pinged soon.
+                pinged = records.ping
+                async with asyncio.timeout(REPLY_TIMEOUT_S):
+                    await connection.ping(str(pinged).encode())
     finally:
         # A killed replica's last records arrive before its connection ends; an unreachable one is silent for long.
         records_lost = time.monotonic() - received_at_s > RECORDS_SILENT_S
@@ -183,6 +203,10 @@ def _seconds(header: str) -> float:
     except ValueError:
         return 0.0
     return seconds if 0.0 <= seconds < math.inf else 0.0
+
+
+def _number(pong: bytes) -> int:
+    return int(pong) if pong.isdigit() else -1
 
 
 def _log_end(error: Exception) -> None:

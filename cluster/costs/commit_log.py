@@ -111,6 +111,15 @@ class CommitLog:
         self._coverage.complete(replica_id, kept_s, self._clock())
         self._save_coverage()
 
+    @property
+    def ping(self) -> int:
+        """The number of the ping that every connected model replica has to reply to."""
+        return self._coverage.ping
+
+    def replica_replied(self, replica_id: str, ping: int) -> None:
+        """Record a connected model replica's reply to a ping."""
+        self._coverage.reply(replica_id, ping)
+
     def replica_disconnected(self, replica_id: str, *, records_lost: bool, taken_over_by: str | None = None) -> None:
         """Record that a model replica's connection ended, perhaps with records that never arrived.
 
@@ -172,7 +181,7 @@ class CommitLog:
         """
         now_s = self._clock()
         if self._gate.stalled(now_s):
-            self._coverage.lose(now_s)
+            self._coverage.stall(self._gate.ticked_at_s, now_s)
         self._coverage.give_up(now_s)
         expiry = self._gate.tick(now_s)
         self._save_coverage()

@@ -75,6 +75,7 @@ class Journal:
         row = self._db.execute("SELECT journal_id, sealed_event, moved_event, restored_at_s FROM journal").fetchone()
         self.journal_id: str = row[0]
         (newest,) = self._db.execute("SELECT coalesce(max(event), 0) FROM settled").fetchone()
+        self._restored_at_s = float(row[3])
         self._settled = SettledEvents(self._db, last_event=max(newest, row[1], row[2]), sealed_event=row[1])
         self._open = OpenEvents(self._db)
         self._unused = set[str]()
@@ -85,7 +86,7 @@ class Journal:
         self.alerts = AlertTable(self._db)
         self.coverage = CoverageTable(self._db)
         self._sums = SumChanges(self._db)
-        self._corrections = Corrections(self._settled, self._months, self._sums, restored_at_s=row[3])
+        self._corrections = Corrections(self._settled, self._months, self._sums, self._restored_at_s)
         self.writable = True
         """Whether the last commit reached the disk."""
         self.committed_at_s = -math.inf
@@ -148,8 +149,8 @@ class Journal:
     def add_intent(self, intent: Intent, arrived_at_s: float, expires_at_s: float) -> bool:
         """Insert an intent; return False when its event id is present already, open or settled.
 
-        The month files are searched only for an intent that was opened long ago by its sender's clock: younger events
-        have not been moved to one.
+        The month files are searched only for an intent that was opened long ago by its sender's clock, and for all of
+        them soon after a restore: other events have not been moved to one.
         """
         event_id = intent.event_id
         if event_id not in self._unused:
@@ -157,11 +158,15 @@ class Journal:
         if event_id not in self._unused:
             return False
         self._unused.discard(event_id)
-        if abs(arrived_at_s - intent.opened_at_s) > SEARCHED_AFTER_S and self._months.find(event_id):
+        if self._may_have_moved(intent, arrived_at_s) and self._months.find(event_id):
             return False
         self._open.add(event_id, open_event(intent, arrived_at_s, expires_at_s))
         self._sums.reserve(intent.tenant_id, intent.estimate_nanousd, 1)
         return True
+
+    def _may_have_moved(self, intent: Intent, arrived_at_s: float) -> bool:
+        age_s, restored_s = abs(arrived_at_s - intent.opened_at_s), arrived_at_s - self._restored_at_s
+        return age_s > SEARCHED_AFTER_S or restored_s < KEPT_S
 
     def remove_intent(self, event_id: str) -> None:
         """Delete an intent that was added in this transaction."""

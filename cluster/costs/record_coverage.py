@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 AWAITED_S = 60.0
@@ -34,6 +35,10 @@ class RecordCoverage:
       as if the killed one had returned, and from then on as its own.
     - The records of a replica that ended before the process died, and that no connected replica has taken over, are
       lost: `since_s` on disk is never before such an end, or any other moment at which records may have been lost.
+    - After a stall of this process, records may wait unread in its sockets. It proves nothing until each connected
+      replica has replied to a ping that was sent since: the reply comes after all that the replica wrote before.
+    - A replica whose connection ends before that, or after a long silence, may have written what never arrived: it is
+      awaited, like those of a process that died.
     - An awaited replica that neither returns nor is taken over may have died with records that nobody else has:
       `since_s` is moved to the time at which it is given up, so that whatever it may have called has an estimate.
 
@@ -42,9 +47,11 @@ class RecordCoverage:
     """
 
     since_s: float
-    started_at_s: float
-    awaited: set[str] = field(default_factory=set)
-    """The replicas of the process before that have not yet sent their records again."""
+    awaited: dict[str, float] = field(default_factory=dict)
+    """The replicas that have to send their records again, and since when."""
+    silent: dict[str, float] = field(default_factory=dict)
+    """The connected replicas that have to reply to a ping of the newest number, and since when."""
+    ping: int = 0
     connected: Counter[str] = field(default_factory=Counter)
     """The connections of each replica: a broken one may end after its replica has made another."""
     ended: dict[str, float] = field(default_factory=dict)
@@ -55,19 +62,18 @@ class RecordCoverage:
         """Return the coverage of a process that starts without any record."""
         if saved is None or not saved.replicas:
             # Replicas of another journal may still run: nothing is proven before one of this journal's has connected.
-            return cls(since_s=math.inf, started_at_s=now_s)
-        return cls(since_s=saved.since_s, started_at_s=now_s, awaited=set(saved.replicas))
+            return cls(since_s=math.inf)
+        return cls(since_s=saved.since_s, awaited=dict.fromkeys(sorted(saved.replicas), now_s))
 
     @property
     def proven_since_s(self) -> float | None:
         """The time since which no record can be missing; None while that is unknown."""
-        return self.since_s if self.connected and not self.awaited else None
+        return self.since_s if self.connected and not self.awaited and not self.silent else None
 
     def saved(self) -> SavedCoverage:
         """Return what is to be on disk, should this process die now."""
-        return SavedCoverage(
-            since_s=max([self.since_s, *self.ended.values()]), replicas=frozenset(self.connected.keys() | self.awaited)
-        )
+        replicas = frozenset(self.connected.keys() | self.awaited.keys())
+        return SavedCoverage(since_s=max([self.since_s, *self.ended.values()]), replicas=replicas)
 
     def connect(self, replica_id: str, now_s: float) -> None:
         """Record that a replica is connected, and will send its records from now on."""
@@ -77,31 +83,56 @@ class RecordCoverage:
 
     def complete(self, replica_id: str, kept_s: float, now_s: float) -> None:
         """Record that a connected replica has sent all records of its last `kept_s` seconds."""
-        if replica_id in self.awaited:
-            self.awaited.remove(replica_id)
+        if replica_id in self.awaited or replica_id in self.silent:
             self.since_s = max(self.since_s, now_s - kept_s)
+        for waiting in (self.awaited, self.silent):
+            waiting.pop(replica_id, None)
+
+    def stall(self, since_s: float, now_s: float) -> None:
+        """Record that this process did not run for a while: what happened since was processed out of order."""
+        self._await_reply(self.connected, now_s)
+        for replica_id, ended_at_s in self.ended.items():
+            if ended_at_s >= since_s:
+                self.awaited.setdefault(replica_id, now_s)
+
+    def reply(self, replica_id: str, ping: int) -> None:
+        """Record that all that a connected replica wrote before its reply to a ping has arrived."""
+        if ping == self.ping:
+            self.silent.pop(replica_id, None)
+
+    def _await_reply(self, replica_ids: Iterable[str], now_s: float) -> None:
+        self.ping += 1
+        for replica_id in replica_ids:
+            self.silent.setdefault(replica_id, now_s)
 
     def disconnect(
         self, replica_id: str, now_s: float, *, records_lost: bool, taken_over_by: str | None = None
     ) -> None:
         """Record the end of a replica's connection, and whether its last records may not have arrived.
 
-        `taken_over_by` is the replica that has its records too, now that it is dead.
+        `taken_over_by` is the replica that has sent its records again, and has them too, now that it is dead.
         """
         self.connected -= Counter([replica_id])
-        if replica_id not in self.connected and taken_over_by not in self.connected:
-            self.ended[replica_id] = now_s
+        unread = self.silent.pop(replica_id, None) is not None and taken_over_by is None
+        if replica_id in self.connected:
+            if unread or records_lost:
+                # It has begun its other connection with all of its records: a reply comes after them.
+                self._await_reply([replica_id], now_s)
+        else:
+            if unread or records_lost:
+                self.awaited.setdefault(replica_id, now_s)
+            if taken_over_by not in self.connected:
+                self.ended[replica_id] = now_s
         if len(self.ended) > MAX_ENDED:
             self.since_s = max(self.since_s, self.ended.pop(next(iter(self.ended))))
-        if records_lost:
-            self.lose(now_s)
 
     def lose(self, now_s: float) -> None:
         """Record that call records may have been lost until now."""
         self.since_s = max(self.since_s, now_s)
 
     def give_up(self, now_s: float) -> None:
-        """Stop to wait for replicas that did not return in time."""
-        if self.awaited and now_s - self.started_at_s >= AWAITED_S:
-            self.awaited.clear()
-            self.lose(now_s)
+        """Stop to wait for replicas whose records did not come in time."""
+        for waiting in (self.awaited, self.silent):
+            for replica_id in [one for one, since_s in waiting.items() if now_s - since_s >= AWAITED_S]:
+                del waiting[replica_id]
+                self.lose(now_s)

@@ -15,7 +15,8 @@ from starlette.types import Receive, Scope, Send
 
 from deployments.api.response_headers import refused_rate
 from deployments.api.uploads import Uploads
-from routing.errors import BodyTimeout, Overloaded, RayroomError, TooLarge
+from deployments.common.streaming import is_being_cancelled
+from routing.errors import BodyTimeout, Overloaded, RayroomError, ReplicaLost, TooLarge
 from routing.telemetry.current_request import CURRENT, REQUEST_ID, CurrentRequest, RequestEnd, new_request_id
 from routing.telemetry.tracing import Span, task_span, valid_traceparent
 
@@ -138,6 +139,14 @@ class ApiApp(FastAPI):
         except ClientDisconnect:
             # Also reported where only a proxy lost the body; without a response the client would get a bare 500.
             response = _failed(current, Overloaded(CUT_UPLOAD, retry_after_s=1.0))
+        except asyncio.CancelledError:
+            if is_being_cancelled():
+                # By a client that left, and reads nothing; or by this replica's end, after which uvicorn would send a
+                # bare 500. Only the latter is read, so neither counts as an error.
+                await self._with_id(error_response(ReplicaLost()), current)(scope, receive, send)
+                raise
+            # It is another task's: Ray Serve raises it where a replica ended a call, and the client waits.
+            response = _failed(current, ReplicaLost())
         except Exception:
             await self._identified(_failed(current, RayroomError()), current)(scope, receive, send)
             # The server logs the bug with its traceback.
@@ -146,6 +155,9 @@ class ApiApp(FastAPI):
 
     def _identified(self, response: Response, current: CurrentRequest) -> Response:
         current.status = response.status_code
+        return self._with_id(response, current)
+
+    def _with_id(self, response: Response, current: CurrentRequest) -> Response:
         if self._request_ids:
             response.headers[REQUEST_ID] = current.request_id
         return response

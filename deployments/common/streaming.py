@@ -80,6 +80,15 @@ async def first_within(deltas: AsyncGenerator[Delta, None], timeout_s: float | N
             yield delta
 
 
+def is_being_cancelled() -> bool:
+    """Return whether somebody cancels the running task.
+
+    Ray Serve raises CancelledError too where a replica's task was cancelled, and nobody waits for that one's answer.
+    """
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
 async def end(task: asyncio.Future[Any]) -> None:
     """Cancel a task and wait for its end; its exception is retrieved, or asyncio would log it as never retrieved."""
     if not task.done():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -76,12 +77,14 @@ class Meter:
         simulated: frozenset[str],
         grace_s: float,
         clock: Callable[[], float],
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._costs = costs
         self._catalogue = catalogue
         self._simulated = simulated
         self._grace_s = grace_s
         self._clock = clock
+        self.monotonic = monotonic
         self._committed: FIFOCache[str, Spending] = FIFOCache(MAX_TENANTS)
         self._rooms_nanousd: FIFOCache[str, int] = FIFOCache(MAX_TENANTS)
         self._history = UsageHistory()
@@ -176,7 +179,7 @@ class Meter:
     def remember(self, model: str, most: Usage, received: ReceivedAnswer) -> None:
         """Remember the usage of a completed answer, for the estimates of later ones."""
         if received.usage is not None:
-            self._history.add(model, most, received.text_bytes, received.usage)
+            self._history.add(model, most, received.text_bytes, received.usage, received.bytes_per_s)
 
 
 class MeteredAttempt:
@@ -190,7 +193,7 @@ class MeteredAttempt:
         self.intent = intent
         self._model = model
         self._tariff = tariff
-        self.received = ReceivedAnswer()
+        self.received = ReceivedAnswer(meter.monotonic)
         """The caller adds to it all that arrives."""
         self.streamed = False
         """Whether each piece arrives as it is produced: before the first one the model has written nothing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextvars import ContextVar, Token
 from types import TracebackType
@@ -12,10 +13,10 @@ from routing.billing.charges import ReceivedAnswer
 class VendorCall:
     """The requests made inside `with` belong to this call. Each HTTP client reports them by `mark_sent`."""
 
-    def __init__(self, on_sent: Callable[[], None] | None = None) -> None:
+    def __init__(self, on_sent: Callable[[], None] | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         """`on_sent` is called once, when the first request leaves."""
         self.sent = False
-        self.received = ReceivedAnswer()
+        self.received = ReceivedAnswer(clock)
         self._on_sent = on_sent
         self._token: Token[VendorCall | None] | None = None
 

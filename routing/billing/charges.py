@@ -6,20 +6,33 @@ The router and the model replica of an attempt compute it in the same way, each 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from routing.billing.usage_means import UsageMeans
 from routing.chat import ToolCall, ToolCallDelta
-from routing.errors import ConfigurationError, ProviderError, ProviderTruncated, RayroomError
+from routing.errors import ConfigurationError, ProviderError, ProviderTruncated, RayroomError, ReplicaLost
 from routing.models import Delta, Usage
 from routing.prices import Price
+
+PACE_FROM_S = 0.2
+"""Pieces that came within a shorter time tell no pace: several of them may have waited in one read."""
+NOTICED_AFTER_S = 0.02
+"""The time until a vendor notices the end of its connection: half a round trip of 40 ms."""
+MOST_UNDER_WAY_S = 1.0
+"""The longest silence in which a vendor is taken to have gone on.
+
+Pieces come every 10 to 100 ms, and a healthy event loop of ours is late by less than 0.1 s. After ten times as long the
+vendor has stalled, or this process was stopped: more is no longer likely, and a stalled vendor bills nothing.
+"""
 
 
 @dataclass(slots=True)
 class ReceivedAnswer:
-    """The part of an answer that has arrived, and the usage that its vendor has reported."""
+    """The part of an answer that has arrived, and the usage that its vendor has reported. `clock` is monotonic."""
 
+    clock: Callable[[], float]
     usage: Usage | None = None
     """The vendor's final usage."""
     usage_so_far: Usage | None = None
@@ -31,6 +44,9 @@ class ReceivedAnswer:
     thinking_bytes: int = 0
     _uncounted_bytes: int = 0
     """The bytes that `usage_so_far` does not count."""
+    _first_bytes: int = 0
+    _first_at_s: float = 0.0
+    _last_at_s: float = 0.0
 
     @property
     def begun(self) -> bool:
@@ -55,11 +71,32 @@ class ReceivedAnswer:
         self._add_text(text, 0)
         self.usage, self.service_tier, self.finished = usage, service_tier, True
 
-    def estimate(self, most: Usage, means: UsageMeans) -> Usage:
-        """Return the usage of an unfinished answer: the vendor's own so far, and the text that came after it."""
+    @property
+    def bytes_per_s(self) -> float | None:
+        """Return the pace of the text after its first piece; None where its time was too short to tell."""
+        time_s = self._last_at_s - self._first_at_s
+        return (self.text_bytes - self._first_bytes) / time_s if time_s >= PACE_FROM_S else None
+
+    def bytes_under_way(self, means: UsageMeans) -> float:
+        """Return the bytes that a vendor has presumably written since the last piece, while its connection ended.
+
+        It wrote at the pace so far, or at the mean pace of its model.
+        """
+        if not self.text_bytes:
+            return 0.0
+        silent_s = max(0.0, self.clock() - self._last_at_s) + NOTICED_AFTER_S
+        return min(silent_s, MOST_UNDER_WAY_S) * (self.bytes_per_s or means.bytes_per_s)
+
+    def estimate(self, most: Usage, means: UsageMeans, *, writing: bool = False) -> Usage:
+        """Return the usage of an unfinished answer: the vendor's own so far, and the text that came after it.
+
+        `writing` says that nothing but the end of its connection stopped the vendor.
+        """
         known = self.usage_so_far or replace(means.expected(most), output_tokens=0)
         thinking_tokens = self._thinking_tokens(known, most, means)
         output_tokens = known.output_tokens + means.tokens_of(self._uncounted_bytes)
+        if writing and not self.finished:
+            output_tokens += math.ceil(self.bytes_under_way(means) / means.bytes_per_token)
         if not known.output_tokens:
             output_tokens += thinking_tokens
         return replace(
@@ -78,6 +115,10 @@ class ReceivedAnswer:
 
     def _add_text(self, text: str, thinking_bytes: int) -> None:
         added = len(text.encode("utf-8", "replace"))
+        if added:
+            self._last_at_s = self.clock()
+            if not self.text_bytes:
+                self._first_bytes, self._first_at_s = added, self._last_at_s
         self.text_bytes += added
         self.thinking_bytes += thinking_bytes
         self._uncounted_bytes += added
@@ -128,7 +169,8 @@ class Tariff:
         if left is False or (_is_free(error) and not received.begun):
             return Charge()
         if received.begun or (streamed and not _is_unreadable(error)):
-            return self._priced(received.estimate(self.most, self.means), received.service_tier, estimated=True)
+            usage = received.estimate(self.most, self.means, writing=_was_writing(error))
+            return self._priced(usage, received.service_tier, estimated=True)
         return self.expected()
 
     def _priced(self, usage: Usage, service_tier: str | None, *, estimated: bool) -> Charge:
@@ -167,6 +209,14 @@ def _is_free(error: BaseException | None) -> bool:
     if isinstance(error, ProviderError):
         return not error.billable or "vendor_status" in error.facts
     return isinstance(error, RayroomError)
+
+
+def _was_writing(error: BaseException | None) -> bool:
+    """Return whether the vendor was writing until its connection ended: the caller or our replica was lost.
+
+    A vendor that sent an error wrote no more, and before a timeout it was silent while this process would have read.
+    """
+    return is_cancelled(error) or isinstance(error, ReplicaLost)
 
 
 def _is_unreadable(error: BaseException | None) -> bool:

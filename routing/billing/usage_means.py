@@ -24,9 +24,14 @@ class UsageMeans:
     thinking_share: float = 0.25
     """The share of the room for thinking that was used."""
     bytes_per_token: float = 4.0
+    bytes_per_s: float = 400.0
+    """The pace of visible text: the published rates of models lie between 50 and 200 tokens a second."""
 
-    def with_answer(self, most: Usage, text_bytes: int, usage: Usage) -> UsageMeans:
-        """Return the means with one more answer of `text_bytes`, whose usage was at most `most`."""
+    def with_answer(self, most: Usage, text_bytes: int, usage: Usage, bytes_per_s: float | None = None) -> UsageMeans:
+        """Return the means with one more answer of `text_bytes`, whose usage was at most `most`.
+
+        `bytes_per_s` is None for an answer whose pieces were not timed.
+        """
         text_tokens, most_text_tokens = usage.input_tokens - usage.image_tokens, most.input_tokens - most.image_tokens
         if not usage.image_tokens:
             # Not every vendor counts images apart.
@@ -39,6 +44,7 @@ class UsageMeans:
             visible_tokens=self._mean(self.visible_tokens, visible_tokens, 1),
             thinking_share=self._mean(self.thinking_share, usage.thinking_tokens, most.thinking_tokens),
             bytes_per_token=self._mean(self.bytes_per_token, text_bytes, visible_tokens if text_bytes else 0),
+            bytes_per_s=self._mean(self.bytes_per_s, bytes_per_s or 0.0, 1 if bytes_per_s else 0),
         )
 
     def input_tokens(self, most: Usage) -> int:
@@ -78,9 +84,9 @@ class UsageHistory:
         """Return the means for a request whose largest possible usage is `most`."""
         return self._means.get(_key(model, most), UsageMeans())
 
-    def add(self, model: str, most: Usage, text_bytes: int, usage: Usage) -> None:
-        """Add a completed answer of `text_bytes`."""
-        self._means[_key(model, most)] = self.means(model, most).with_answer(most, text_bytes, usage)
+    def add(self, model: str, most: Usage, text_bytes: int, usage: Usage, bytes_per_s: float | None = None) -> None:
+        """Add a completed answer of `text_bytes`, which came at a pace, or whole."""
+        self._means[_key(model, most)] = self.means(model, most).with_answer(most, text_bytes, usage, bytes_per_s)
 
 
 def _key(model: str, most: Usage) -> tuple[str, bool]:

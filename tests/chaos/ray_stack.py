@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from collections.abc import Mapping
 from contextlib import suppress
@@ -23,6 +24,8 @@ ARGS: startup.Args = {
 }
 OUTBOX_GRACE_S = 10
 STOP_S = 1.0
+NODE_ENDS_S = 120
+"""A node without its control store tries to reach it for a minute."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -55,6 +58,16 @@ class RayStack:
         await self.started.stop("ray", STOP_S)
         await self.start()
 
+    async def lose_head(self) -> None:
+        """Kill the head's control store alone, wait until the node ends itself, and start it on the same disk."""
+        for process in processes("gcs_server"):
+            process.kill()
+        for _ in range(NODE_ENDS_S):
+            if not processes("raylet"):
+                break
+            await asyncio.sleep(1.0)
+        await self.lose_node()
+
     async def _kill_deployer(self) -> None:
         """Kill `serve run`: if it ended in order, it would end the application too."""
         for pid in self.started.pids({"serve"}):
@@ -64,7 +77,7 @@ class RayStack:
 
     async def _deploy(self) -> None:
         self.deployments += 1
-        costs = {"intent_grace_s": 5, "outbox_grace_s": OUTBOX_GRACE_S + self.deployments % 2}
+        costs = {"intent_grace_s": 11, "outbox_grace_s": OUTBOX_GRACE_S + self.deployments % 2}
         rows = {name: {"api": name, "base_url": url, "simulated": False} for name, url in self.urls.items()}
         keys = {f"{name.upper()}_API_KEY": "k" for name in self.urls}
         args: startup.Args = {"vendors": rows, "costs": costs, **ARGS}

@@ -40,7 +40,7 @@ PARTS = {
     "controller": "ray::ServeController",
 }
 """The process titles of the parts that are killed and stopped."""
-Fault = Literal["backend away", "redeployed", "node lost", "stopped"]
+Fault = Literal["backend away", "redeployed", "node lost", "head lost", "stopped"]
 FAULTS: tuple[Fault, ...] = get_args(Fault)
 BETWEEN_S = (3.0, 9.0)
 REPLACED_TIMEOUT_S = 120.0
@@ -150,6 +150,8 @@ class System:
                 await self._replaced("router", lambda: old.isdisjoint(one.pid for one in processes(PARTS["router"])))
             case "node lost":
                 await self.stack.lose_node()
+            case "head lost":
+                await self.stack.lose_head()
             case "stopped":
                 await self._stop(rng.choice(list(PARTS)))
                 return

@@ -1,9 +1,10 @@
-"""A vendor with its own log: each call's marker, and the tokens that it produced until its caller left."""
+"""A vendor with its own log: each call's marker, and the tokens that it wrote until it noticed that its caller left."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,10 +61,13 @@ class Vendor:
         try:
             await send_line(writer, {"input_tokens": line.input_tokens})
             for piece in range(PIECES):
-                await asyncio.wait({left}, timeout=seconds / PIECES)
-                if left.done():
-                    return
+                begun_s, piece_s = time.monotonic(), seconds / PIECES
                 added = tokens // PIECES + (tokens % PIECES if piece == PIECES - 1 else 0)
+                await asyncio.wait({left}, timeout=piece_s)
+                if left.done():
+                    # It bills what it has written of this piece, sent or not.
+                    line.output_tokens += int(added * min(1.0, (time.monotonic() - begun_s) / piece_s))
+                    return
                 line.output_tokens += added
                 await send_line(writer, {"text": "word" * added})
             line.finished = True

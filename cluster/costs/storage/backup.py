@@ -8,12 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.costs.storage.journal_file import SETTING, JournalUnusable
-from cluster.costs.storage.schema import VERSION, UnknownFormat, add_restored_column, check_version
+from cluster.costs.storage.lost_events import carry_over
+from cluster.costs.storage.schema import (
+    VERSION,
+    UnknownFormat,
+    add_restored_column,
+    add_usage_columns,
+    check_version,
+)
 from routing.errors import ConfigurationError
 
 _SET_ASIDE = """
-UPDATE journal SET sealed_event = max(sealed_event, (SELECT coalesce(max(event), 0) FROM settled)),
-    restored_at_s = max(?, (SELECT coalesce(max(booked_at_s), 0) FROM settled));
 DELETE FROM flushes WHERE flush_id IS NULL;
 DELETE FROM open_events;
 DELETE FROM reserved;
@@ -39,7 +44,8 @@ def restore(backup: Path, journal: Path, now_s: float) -> SetAsideCosts:
 
     The lost journal sealed and sent them after the backup was made. To seal them again would bill them twice, because a
     window of another opening has another id. For the same reason later reports correct no cost that was booked before
-    `now_s`: the lost journal may have had them, and billed the difference. Raises ConfigurationError where a journal is
+    `now_s`: the lost journal may have had them, and billed the difference. What the lost journal has moved to month
+    files beside `journal` counts in the bill, the totals and the budgets. Raises ConfigurationError where a journal is
     there already, and JournalUnusable for a backup that is no journal of this version.
     """
     if journal.exists():
@@ -55,7 +61,9 @@ def restore(backup: Path, journal: Path, now_s: float) -> SetAsideCosts:
             _check(source)
             source.backup(db)
             add_restored_column(db)
-            costs = _set_aside(db, now_s)
+            add_usage_columns(db, ("settled", "flushes"))
+            costs = _set_aside(db)
+            carry_over(db, copy, journal, now_s)
         copy.rename(journal)
     except (UnknownFormat, sqlite3.Error) as error:
         raise JournalUnusable(f"{backup} cannot be restored: {error}.", SETTING) from None
@@ -70,14 +78,14 @@ def _check(backup: sqlite3.Connection) -> None:
         raise UnknownFormat("it was written by an older version, which restores it")
 
 
-def _set_aside(db: sqlite3.Connection, now_s: float) -> SetAsideCosts:
+def _set_aside(db: sqlite3.Connection) -> SetAsideCosts:
     (opened, estimate_nanousd) = db.execute(
         "SELECT count(*), coalesce(sum(estimate_nanousd), 0) FROM open_events"
     ).fetchone()
     (unsealed, unsealed_nanousd) = db.execute(_UNSEALED).fetchone()
     with db:
         for statement in _SET_ASIDE.split(";\n"):
-            db.execute(statement, (now_s,) if "?" in statement else ())
+            db.execute(statement)
     return SetAsideCosts(
         open_events=opened,
         open_estimate_nanousd=estimate_nanousd,

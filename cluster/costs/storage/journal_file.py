@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 
+from cluster.costs.storage.month_files import newest_event
 from cluster.costs.storage.schema import UnknownFormat, check_version, prepare
 from routing.errors import ConfigurationError
 
@@ -93,7 +94,7 @@ class JournalFile:
             # NORMAL would sync at checkpoints only, and a power cut would lose entries that were acknowledged.
             db.execute("PRAGMA synchronous = FULL")
             db.execute(f"PRAGMA cache_size = -{PAGE_CACHE_KIB}")
-            prepare(db, new_journal_id, shards)
+            prepare(db, new_journal_id, shards, lambda: newest_event(self.path))
             db.execute("INSERT INTO epochs VALUES (?, unixepoch())", (epoch,))
             self._mark_open()
         except UnknownFormat as error:

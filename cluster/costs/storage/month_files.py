@@ -8,6 +8,7 @@ import re
 import shutil
 import sqlite3
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ import structlog
 from cluster.costs.storage.schema import (
     EVENT,
     EVENTS_TABLE,
+    FIGURES,
     FLUSH,
     FLUSHES_TABLE,
     VERSION,
@@ -45,19 +47,24 @@ _LAST_MOVABLE = """SELECT max(event) FROM (
     SELECT event, booked_at_s FROM settled
     WHERE event <= (SELECT sealed_event FROM journal) AND event < (SELECT max(event) FROM settled)
     ORDER BY event LIMIT ?) WHERE booked_at_s < ?"""
+# A backup may hold an event at the estimate that its lost journal has replaced since.
 _COPY_EVENTS = f"""INSERT INTO main.events ({_EVENTS}) SELECT {_EVENTS} FROM hot.settled WHERE event <= ? AND month = ?
-    ON CONFLICT (event_id) DO NOTHING"""
+    ON CONFLICT (event_id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in FIGURES)}
+    WHERE excluded.knowledge > events.knowledge"""
 _MOVABLE_WINDOWS = "SELECT window, month FROM flushes WHERE sent_at_s < ? ORDER BY window LIMIT ?"
 _COPY_WINDOW = f"""INSERT INTO main.flushes ({_FLUSHES}) SELECT {_FLUSHES} FROM hot.flushes WHERE window = ?
     ON CONFLICT (flush_id) DO UPDATE SET sent_at_s = excluded.sent_at_s"""
+_NEWEST = "SELECT coalesce(max(event), 0), coalesce(max(booked_at_s), 0) FROM events"
 _FIND = f"SELECT {_EVENTS} FROM events WHERE event_id = ?"
 
 
 class MonthFiles:
     """The month files of one journal. Not thread-safe; each thread uses an object of its own."""
 
-    def __init__(self, journal_path: Path) -> None:
+    def __init__(self, journal_path: Path, source: Path | None = None) -> None:
+        """`source` is the file whose rows are copied, where it is not in the journal's place yet."""
         self._journal = journal_path.resolve()
+        self._source = (source or journal_path).resolve()
         self._readers: dict[Path, sqlite3.Connection] = {}
 
     def close(self) -> None:
@@ -92,13 +99,18 @@ class MonthFiles:
         """
         with closing(self._read_journal()) as hot:
             (last,) = hot.execute(_LAST_MOVABLE, (limit, before_s)).fetchone()
-            if last is None:
-                return None
+        if last is None:
+            return None
+        self.copy_events_until(last)
+        return int(last)
+
+    def copy_events_until(self, last: int) -> None:
+        """Copy all events up to a number."""
+        with closing(self._read_journal()) as hot:
             months = hot.execute("SELECT DISTINCT month FROM settled WHERE event <= ?", (last,)).fetchall()
         for (month,) in months:
             with self._writing(month) as db:
                 db.execute(_COPY_EVENTS, (last, month))
-        return int(last)
 
     def copy_windows(self, before_s: float, limit: int = MOVED_A_SLICE) -> list[int]:
         """Copy the oldest windows that the backend acknowledged before a time; return their numbers."""
@@ -158,13 +170,13 @@ class MonthFiles:
         with closing(sqlite3.connect(path.as_uri(), uri=True, isolation_level=None)) as db:
             db.execute("PRAGMA synchronous = FULL")
             add_usage_columns(db, ("events", "flushes"))
-            db.execute("ATTACH ? AS hot", (f"{self._journal.as_uri()}?mode=ro",))
+            db.execute("ATTACH ? AS hot", (f"{self._source.as_uri()}?mode=ro",))
             db.execute("BEGIN IMMEDIATE")
             yield db
             db.execute("COMMIT")
 
     def _read_journal(self) -> sqlite3.Connection:
-        return sqlite3.connect(f"{self._journal.as_uri()}?mode=ro", uri=True)
+        return sqlite3.connect(f"{self._source.as_uri()}?mode=ro", uri=True)
 
 
 def month_path(journal_path: Path, month: int) -> Path:
@@ -192,6 +204,22 @@ def reading_month(path: Path) -> Iterator[tuple[sqlite3.Connection, set[str]]]:
             path = plain
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
             yield db, column_names(db, "events")
+
+
+def newest_event(journal_path: Path) -> tuple[int, float]:
+    """Return the highest number and the latest booking time of the events in a journal's month files; 0 without any.
+
+    Raises sqlite3.DatabaseError, which names the file, for one that cannot be read.
+    """
+    number, booked_at_s = 0, 0.0
+    for path in month_paths(journal_path.resolve()).values():
+        try:
+            with reading_month(path) as (db, _):
+                highest, latest_s = db.execute(_NEWEST).fetchone()
+        except (sqlite3.Error, OSError, EOFError, zlib.error) as error:
+            raise sqlite3.DatabaseError(f"the month file {path.name} beside it is unreadable ({error})") from None
+        number, booked_at_s = max(number, highest), max(booked_at_s, latest_s)
+    return number, booked_at_s
 
 
 def _create(path: Path) -> None:

@@ -13,8 +13,10 @@ _ADD_DAY = (
 _ADD_RESERVED = """INSERT INTO reserved VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET
     estimate_nanousd = estimate_nanousd + excluded.estimate_nanousd, intents = intents + excluded.intents"""
 _SPENT = "SELECT tenant_id, sum(cost_nanousd) FROM days WHERE day >= ? GROUP BY tenant_id"
+# A restored journal books after its restore: `restored_at_s` parts its costs from those of the lost one.
 _LAST_BOOKED = """SELECT max(coalesce((SELECT booked_at_s FROM settled ORDER BY event DESC LIMIT 1), 0),
-    coalesce((SELECT max(day) FROM days), 0) * 86400.0)"""
+    coalesce((SELECT max(day) FROM days), 0) * 86400.0,
+    (SELECT iif(restored_at_s > 0, restored_at_s + 0.001, 0) FROM journal))"""
 
 
 class SumChanges:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 
 from routing.models import Usage
@@ -23,6 +23,8 @@ EVENT = (
     *("cost_nanousd", "corrects", *USAGE),
 )
 """The columns of a settled event, beside its number."""
+FIGURES = ("outcome", "knowledge", "estimated", "cost_nanousd", *USAGE)
+"""The columns that better knowledge changes, as long as the event is in no window."""
 WINDOW_KEY = ("tenant_id", "service", "model", "price_version", "simulated", "correction", "month")
 FLUSH = (
     *("flush_id", "epoch", *WINDOW_KEY, "seq", "first_event", "last_event", "window_start_s", "window_end_s"),
@@ -89,6 +91,8 @@ CREATE TABLE reserved (
 ) STRICT, WITHOUT ROWID;
 """
 
+_BEGIN = """INSERT INTO journal (one, journal_id, shards, sealed_event, moved_event, restored_at_s)
+    VALUES (1, ?, ?, ?, ?, ?)"""
 _UNVERSIONED = {"events", "flushes", "journal"}
 
 
@@ -96,16 +100,19 @@ class UnknownFormat(ValueError):
     """The file is no journal that this version can read; the text says why."""
 
 
-def prepare(db: sqlite3.Connection, journal_id: str, shards: int = 1) -> None:
+def prepare(
+    db: sqlite3.Connection, journal_id: str, shards: int = 1, after: Callable[[], tuple[int, float]] = lambda: (0, 0.0)
+) -> None:
     """Create the tables of an empty file, or migrate those of an older version, in one transaction.
 
-    `shards` is written into an empty file only.
+    `shards` is written into an empty file only, and so are the number and the booking time that `after` returns: those
+    of the newest event of a lost journal, whose month files are there. Its numbers are not used again.
 
     Raises UnknownFormat, with nothing changed, for a newer version and for a file that is no journal.
     """
     db.execute("BEGIN IMMEDIATE")
     try:
-        _prepare(db, journal_id, shards)
+        _prepare(db, journal_id, shards, after)
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:
@@ -113,7 +120,7 @@ def prepare(db: sqlite3.Connection, journal_id: str, shards: int = 1) -> None:
         raise
 
 
-def _prepare(db: sqlite3.Connection, journal_id: str, shards: int) -> None:
+def _prepare(db: sqlite3.Connection, journal_id: str, shards: int, after: Callable[[], tuple[int, float]]) -> None:
     check_version(db)
     tables = table_names(db)
     version = int(db.execute("PRAGMA user_version").fetchone()[0])
@@ -125,7 +132,8 @@ def _prepare(db: sqlite3.Connection, journal_id: str, shards: int) -> None:
         _migrate_unversioned(db)
     else:
         _run(db, _SCHEMA)
-        db.execute("INSERT INTO journal (one, journal_id, shards) VALUES (1, ?, ?)", (journal_id, shards))
+        event, booked_at_s = after()
+        db.execute(_BEGIN, (journal_id, shards, event, event, booked_at_s))
     db.execute(f"PRAGMA user_version = {VERSION}")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from cluster.costs.models import EstimatedEvent, Knowledge
 from cluster.costs.storage.booking_time import day_of, month_of_day
 from cluster.costs.storage.open_events import OpenEvent
-from cluster.costs.storage.schema import EVENT, IDENTITY, USAGE
+from cluster.costs.storage.schema import EVENT, FIGURES, IDENTITY, USAGE
 from routing.models import Outcome, Settlement
 
 usage_values = attrgetter(*USAGE)
@@ -26,8 +26,7 @@ _BOOK = _insert(("event", "event_id", *IDENTITY, *_BOOKED))
 _INSERT = _insert(("event", *EVENT))
 _FIND = f"SELECT event, {', '.join(EVENT)} FROM settled WHERE event_id = ?"
 _PRESENT = "SELECT event_id FROM settled WHERE event_id IN (SELECT value FROM json_each(?))"
-_FIGURES = ("outcome", "knowledge", "estimated", "cost_nanousd", *USAGE)
-_REPLACE = f"UPDATE settled SET {', '.join(f'{name} = ?' for name in _FIGURES)} WHERE event = ?"
+_REPLACE = f"UPDATE settled SET {', '.join(f'{name} = ?' for name in FIGURES)} WHERE event = ?"
 _IS_ESTIMATED = f"corrects IS NULL AND knowledge < {int(Knowledge.REPLICA_PARTIAL)}"
 # Without it a start would read every event that is in no month file.
 _INDEX = f"CREATE INDEX IF NOT EXISTS estimated_events ON settled (arrived_at_s) WHERE {_IS_ESTIMATED}"

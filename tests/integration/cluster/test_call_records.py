@@ -47,6 +47,8 @@ class Aggregator(AggregatorHandle):
         self.connected: asyncio.Queue[str] = asyncio.Queue()
         self.taken_over: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
         self.complete: asyncio.Queue[tuple[str, float, int]] = asyncio.Queue()
+        self.ping = 0
+        self.replied: asyncio.Queue[tuple[str, int, int]] = asyncio.Queue()
 
     async def call(self, method: str, *values: object) -> object:
         if method == "add_call_records":
@@ -74,6 +76,9 @@ class Aggregator(AggregatorHandle):
     def add_call_records(self, records: Iterable[CallRecord]) -> None:
         for record in records:
             self.arrived.put_nowait(record)
+
+    def replica_replied(self, replica_id: str, ping: int) -> None:
+        self.replied.put_nowait((replica_id, ping, self.arrived.qsize()))
 
     def replica_disconnected(self, replica_id: str, *, records_lost: bool, taken_over_by: str | None = None) -> None:
         self.ended.put_nowait(records_lost)
@@ -230,6 +235,19 @@ async def test_records_may_be_lost_where_a_replica_was_silent_before_its_connect
     await outbox.aclose()
     async with asyncio.timeout(DEADLINE_S):
         assert await aggregator.ended.get() is lost
+
+
+async def test_a_replica_replies_to_each_new_ping_after_all_that_it_wrote_before(
+    aggregator: Aggregator, outbox: CallRecordOutbox
+) -> None:
+    replica_id = aggregator.connected.get_nowait()
+    for ping in (1, 2):
+        aggregator.ping = ping
+        outbox.add(call_record("a"))
+        outbox.add(call_record("b", ended=False))
+        async with asyncio.timeout(DEADLINE_S):
+            assert await aggregator.replied.get() == (replica_id, ping, 2 * ping)
+    assert aggregator.replied.empty()
 
 
 async def test_a_message_of_another_form_ends_its_connection(aggregator: Aggregator, outbox: CallRecordOutbox) -> None:

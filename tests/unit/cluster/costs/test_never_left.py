@@ -39,6 +39,19 @@ async def test_where_a_record_may_be_missing_the_estimate_stays(
     assert (totals.settled_nanousd, totals.estimated_requests) == (1_000, 1)
 
 
+async def test_a_stall_frees_an_attempt_that_never_left_once_the_replicas_have_replied(
+    commit_log: CommitLog, clock: ManualClock
+) -> None:
+    commit_log.replica_connected("replica")
+    await open_attempt(commit_log)
+    clock.now_s += 10
+    assert (await expire(commit_log, clock)).estimated_requests == 1
+    commit_log.replica_replied("replica", commit_log.ping)
+    await run_until(commit_log, clock, clock.now_s + WATCH_S + 1)
+    totals = await commit_log.totals("acme")
+    assert (totals.settled_nanousd, totals.estimated_requests, totals.requests) == (0, 0, 1)
+
+
 async def test_a_record_that_is_dropped_over_the_bound_frees_no_attempt(
     commit_log: CommitLog, clock: ManualClock
 ) -> None:

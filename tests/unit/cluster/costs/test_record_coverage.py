@@ -82,6 +82,52 @@ def test_after_a_restart_nothing_is_proven_of_the_time_whose_records_may_be_miss
     assert coverage.proven_since_s == (1_000.0 + AWAITED_S if loss == "b is gone" else 950.0)
 
 
+def test_a_stall_suspends_the_proof_until_every_connected_replica_has_replied_to_a_later_ping() -> None:
+    coverage = RecordCoverage.started(1_000.0, None)
+    for replica_id in "ab":
+        coverage.connect(replica_id, 1_010.0)
+    coverage.stall(1_030.0, 1_040.0)
+    coverage.reply("a", coverage.ping)
+    coverage.reply("b", coverage.ping - 1)
+    assert coverage.proven_since_s is None
+    coverage.stall(1_040.0, 1_045.0)
+    coverage.reply("b", coverage.ping)
+    assert coverage.proven_since_s is None
+    coverage.reply("a", coverage.ping)
+    assert coverage.proven_since_s == 1_010.0
+    assert coverage.saved() == SavedCoverage(since_s=1_010.0, replicas=frozenset("ab"))
+
+
+@pytest.mark.parametrize("case", ["stalled", "silent"])
+def test_a_replica_that_ended_with_unread_records_is_awaited_until_they_come_again(case: str) -> None:
+    coverage = RecordCoverage.started(1_000.0, None)
+    for replica_id in "ab":
+        coverage.connect(replica_id, 1_010.0)
+    if case == "stalled":
+        coverage.stall(1_030.0, 1_040.0)
+        coverage.reply("a", coverage.ping)
+    coverage.disconnect("b", 1_041.0, records_lost=case == "silent")
+    assert coverage.proven_since_s is None
+    coverage.connect("b", 1_042.0)
+    coverage.complete("b", 600.0, 1_042.0)
+    coverage.disconnect("b", 1_042.0, records_lost=False, taken_over_by="a")
+    assert coverage.proven_since_s == 1_010.0
+    coverage.disconnect("a", 1_050.0, records_lost=True)
+    coverage.connect("c", 1_051.0)
+    coverage.give_up(1_050.0 + AWAITED_S)
+    assert coverage.proven_since_s == 1_050.0 + AWAITED_S
+
+
+def test_a_replica_that_lost_one_of_its_two_connections_has_to_reply_on_the_other() -> None:
+    coverage = RecordCoverage.started(1_000.0, None)
+    coverage.connect("a", 1_010.0)
+    coverage.connect("a", 1_020.0)
+    coverage.disconnect("a", 1_030.0, records_lost=True)
+    assert coverage.proven_since_s is None
+    coverage.reply("a", coverage.ping)
+    assert coverage.proven_since_s == 1_010.0
+
+
 class Crashes:
     """An aggregator and its model replicas; each step is one of them doing something, or dying."""
 
@@ -99,13 +145,17 @@ class Crashes:
         self.left: dict[int, str] = {}
         """The replica that made the call of each intent."""
         self.replicas = 0
+        self.stalled, self.ticked_s = False, 0.0
+        self.unread: dict[str, set[int]] = {}
+        """The records of each replica that wait in this process's sockets."""
 
     def step(self, name: str, number: int) -> None:
         self.now_s += 30.0 if name == "wait" else 1.0
         living = sorted(self.kept)
         replica_id = living[number % len(living)] if living else ""
         getattr(self, f"_{name}")(replica_id, number)
-        if self.coverage is not None:
+        if self.coverage is not None and not self.stalled:
+            self.ticked_s = self.now_s
             self.coverage.give_up(self.now_s)
             self.disk = self.coverage.saved()
 
@@ -120,7 +170,7 @@ class Crashes:
             self._reconnect(f"r{self.replicas}", number)
 
     def _reconnect(self, replica_id: str, number: int) -> None:
-        if self.coverage is not None and replica_id and replica_id not in self.connected:
+        if self.coverage is not None and not self.stalled and replica_id and replica_id not in self.connected:
             self.connected.add(replica_id)
             self.coverage.connect(replica_id, self.now_s)
             self.received |= {intent for intent, at_s in self.kept[replica_id].items() if at_s >= self.now_s - KEPT_S}
@@ -136,12 +186,16 @@ class Crashes:
             self.left[waiting[-1]] = replica_id
             self.kept[replica_id][waiting[-1]] = self.now_s
             if replica_id in self.connected:
-                self.received.add(waiting[-1])
+                if self.stalled or replica_id in self.unread:
+                    self.unread.setdefault(replica_id, set()).add(waiting[-1])
+                else:
+                    self.received.add(waiting[-1])
 
     def _kill(self, replica_id: str, number: int, records_lost: bool = False) -> None:
-        kept = self.kept.pop(replica_id, {})
+        kept, unread = self.kept.pop(replica_id, {}), self.unread.pop(replica_id, set())
         if replica_id and not records_lost:
             self.files[replica_id] = kept
+            self.received |= unread
         if self.coverage is not None and replica_id in self.connected:
             self.coverage.disconnect(replica_id, self.now_s, records_lost=records_lost)
         self.connected.discard(replica_id)
@@ -150,11 +204,32 @@ class Crashes:
         if self.files and replica_id:
             dead, records = self.files.popitem()
             self.kept[replica_id] |= records
-            if self.coverage is not None and replica_id in self.connected:
+            if self.coverage is not None and not self.stalled and replica_id in self.connected:
                 self.coverage.connect(dead, self.now_s)
                 self.received |= set(self.kept[replica_id])
                 self.coverage.complete(dead, KEPT_S, self.now_s)
                 self.coverage.disconnect(dead, self.now_s, records_lost=False, taken_over_by=replica_id)
+
+    def _stall(self, replica_id: str, number: int) -> None:
+        self.stalled = self.coverage is not None
+
+    def _abort(self, replica_id: str, number: int) -> None:
+        """End a connection with all that waits in it, as a kernel does that got no answer for long."""
+        if self.coverage is not None and self.stalled and replica_id in self.connected:
+            self.connected.discard(replica_id)
+            self.unread.pop(replica_id, None)
+            self.coverage.disconnect(replica_id, self.now_s, records_lost=False)
+
+    def _resume(self, replica_id: str, number: int) -> None:
+        if self.coverage is not None and self.stalled:
+            self.stalled = False
+            self.coverage.stall(self.ticked_s, self.now_s)
+
+    def _read(self, replica_id: str, number: int) -> None:
+        """Read all that a replica wrote, and its reply to the newest ping."""
+        if self.coverage is not None and not self.stalled and replica_id in self.connected:
+            self.received |= self.unread.pop(replica_id, set())
+            self.coverage.reply(replica_id, self.coverage.ping)
 
     def _cut_off(self, replica_id: str, number: int) -> None:
         before = set(self.received)
@@ -163,8 +238,8 @@ class Crashes:
         self._kill(replica_id, number, records_lost=True)
 
     def _crash(self, replica_id: str, number: int) -> None:
-        self.coverage = None
-        self.received, self.connected = set(), set()
+        self.coverage, self.stalled = None, False
+        self.received, self.connected, self.unread = set(), set(), {}
 
     def _restart(self, replica_id: str, number: int) -> None:
         if self.coverage is None:
@@ -172,15 +247,29 @@ class Crashes:
 
     def wrongly_free(self) -> list[int]:
         """Return the intents that left by a replica that is dead, and that would be settled as never left."""
-        since_s = None if self.coverage is None else self.coverage.proven_since_s
+        since_s = None if self.coverage is None or self.stalled else self.coverage.proven_since_s
         if since_s is None:
             return []
         missing = [intent for intent, by in self.left.items() if by not in self.kept and intent not in self.received]
         return [intent for intent in missing if self.arrived[intent] >= since_s]
 
 
-FAULTS = ("kill", "cut_off", "crash")
-STEPS = ("start", "reserve", "reserve", "call", "call", *FAULTS, "take_over", "restart", "reconnect", "wait")
+FAULTS = ("kill", "cut_off", "crash", "stall")
+STEPS = (
+    "start",
+    "reserve",
+    "reserve",
+    "call",
+    "call",
+    *FAULTS,
+    "take_over",
+    "restart",
+    "reconnect",
+    "wait",
+    "resume",
+    "read",
+    "abort",
+)
 
 
 @settings(max_examples=400, deadline=None, derandomize=True)

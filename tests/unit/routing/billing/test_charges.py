@@ -19,6 +19,7 @@ from routing.errors import (
 )
 from routing.models import Delta, Usage
 from routing.prices import Price
+from tests.support.manual_clock import ManualClock
 
 PRICE = Price(
     model="m",
@@ -30,13 +31,14 @@ PRICE = Price(
 )
 MOST = Usage(input_tokens=20_000, cache_write_tokens=20_000, output_tokens=900)
 THINKS = Usage(input_tokens=20_000, output_tokens=900, thinking_tokens=400)
-MEANS = UsageMeans(input_share=0.5, visible_tokens=50, thinking_share=0.5, bytes_per_token=2.0)
+MEANS = UsageMeans(input_share=0.5, visible_tokens=50, thinking_share=0.5, bytes_per_token=2.0, bytes_per_s=0.0)
 TOLD = Usage(input_tokens=10_000, cached_input_tokens=9_000)
 LEFT = asyncio.CancelledError()
+CLOCK = ManualClock(100.0)
 
 
 def received(*deltas: Delta) -> ReceivedAnswer:
-    answer = ReceivedAnswer()
+    answer = ReceivedAnswer(CLOCK)
     for delta in deltas:
         answer.add(delta)
     return answer
@@ -87,14 +89,14 @@ def test_usage_that_came_before_the_end_is_no_final_one() -> None:
 
 
 def test_an_attempt_whose_pieces_are_unseen_is_billed_as_expected() -> None:
-    unseen, silent = charge(ReceivedAnswer(), streamed=False), charge(ReceivedAnswer())
+    unseen, silent = charge(ReceivedAnswer(CLOCK), streamed=False), charge(ReceivedAnswer(CLOCK))
     assert unseen.usage == Usage(input_tokens=10_000, output_tokens=50) and unseen.estimated
     assert silent.usage == Usage(input_tokens=10_000) and silent.estimated
 
 
 def test_an_answer_that_cannot_be_read_was_made_all_the_same() -> None:
-    assert charge(ReceivedAnswer(), ProviderTruncated(phase="parse")).usage.output_tokens == 50
-    assert charge(ReceivedAnswer(), ProviderTruncated(phase="first_token")).usage.output_tokens == 0
+    assert charge(ReceivedAnswer(CLOCK), ProviderTruncated(phase="parse")).usage.output_tokens == 50
+    assert charge(ReceivedAnswer(CLOCK), ProviderTruncated(phase="first_token")).usage.output_tokens == 0
 
 
 @pytest.mark.parametrize(
@@ -103,23 +105,23 @@ def test_an_answer_that_cannot_be_read_was_made_all_the_same() -> None:
     ids=lambda e: type(e).__name__,
 )
 def test_an_error_in_place_of_an_answer_is_free_unless_a_part_of_the_answer_came(error: Exception) -> None:
-    assert charge(ReceivedAnswer(), error) == Charge()
+    assert charge(ReceivedAnswer(CLOCK), error) == Charge()
     assert charge(received(Delta(text="ab")), error).cost_nanousd > 0
 
 
 def test_a_failed_attempt_is_billed_as_its_replica_knows_it() -> None:
     timeout, lost = ProviderTimeout(), ReplicaLost()
-    assert charge(ReceivedAnswer(), lost).cost_nanousd > 0
+    assert charge(ReceivedAnswer(CLOCK), lost).cost_nanousd > 0
     timeout.spent = Usage()
     assert charge(received(Delta(text="ab")), timeout) == Charge()
     timeout.spent = TOLD
-    assert charge(ReceivedAnswer(), timeout) == Charge(usage=TOLD, cost_nanousd=1_900, estimated=True)
+    assert charge(ReceivedAnswer(CLOCK), timeout) == Charge(usage=TOLD, cost_nanousd=1_900, estimated=True)
 
 
 def test_a_request_that_never_left_is_free_whatever_ended_it() -> None:
     tariff = Tariff(price=PRICE, most=MOST, means=MEANS)
     for error in (LEFT, ProviderTimeout(), KeyError("a bug")):
-        assert tariff.charge(ReceivedAnswer(), error, streamed=True, left=False) == Charge()
+        assert tariff.charge(ReceivedAnswer(CLOCK), error, streamed=True, left=False) == Charge()
 
 
 def test_a_unit_without_a_price_is_billed_at_the_reservation() -> None:

@@ -43,3 +43,9 @@ def test_each_model_has_means_of_its_own_and_others_for_images() -> None:
     history.add("m", MOST, 160, USED)
     assert history.means("m", MOST).answers == 1
     assert history.means("m", text) == history.means("n", MOST) == UsageMeans()
+
+
+def test_the_pace_is_that_of_the_answers_whose_pieces_were_timed() -> None:
+    means = UsageMeans().with_answer(MOST, 160, USED)
+    assert means.bytes_per_s == 400.0
+    assert UsageMeans().with_answer(MOST, 160, USED, bytes_per_s=250.0).bytes_per_s == 250.0
