@@ -10,8 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations
 
-import numpy as np
-
 from room_agent.frames.cursor_shapes import CERTAIN, LIKELY, cursor_likeness
 from room_agent.frames.cursors import (
     RegionPixels,
@@ -19,6 +17,7 @@ from room_agent.frames.cursors import (
     has_left,
     has_strokes,
     is_caret,
+    is_same_shape,
     is_shown,
     moved_shape,
     shape_alone,
@@ -53,8 +52,6 @@ _CLOCK_CELLS: Size = (16, 5)
 _BAR = 14 / 270
 _EDIT_GAP_CELLS = 24
 _APART_LIKENESS = 0.55
-_SHAPE_TOLERANCE_PX = 2
-_SHAPE_LUMA = 40
 # A pointer leaves one region behind and one ahead; more of a kind are content.
 _MAX_OF_A_KIND = 2
 
@@ -222,17 +219,6 @@ def _is_pointer(shape: Shape, reader: RegionReader) -> bool:
 def _is_known(shape: Shape, reader: RegionReader) -> bool:
     """Return whether a shape is one of those that moved like a pointer, by its size and its luma."""
     return any(is_same_shape(shape, known) for known in reader.known_shapes)
-
-
-def is_same_shape(one: Shape, other: Shape) -> bool:
-    """Return whether two shapes are the same pointer seen twice: they have its size and its luma."""
-    if any(abs(a - b) > _SHAPE_TOLERANCE_PX for a, b in zip(one.mask.shape, other.mask.shape, strict=True)):
-        return False
-    rows, columns = (min(a, b) for a, b in zip(one.mask.shape, other.mask.shape, strict=True))
-    mask = one.mask[:rows, :columns] & other.mask[:rows, :columns]
-    if 2 * int(mask.sum()) < int(one.mask.sum()):
-        return False
-    return float(np.abs(one.luma[:rows, :columns] - other.luma[:rows, :columns])[mask].mean()) < _SHAPE_LUMA
 
 
 def _details(regions: Sequence[Region], reader: RegionReader) -> list[Finding]:

@@ -35,6 +35,9 @@ _CHECKED_SHIFTS = 12
 _SHIFT_PX = 32
 _GROWTH_PX = 4
 _NO_MATCH_LUMA = 1000
+# The same pointer, seen twice, differs by no more.
+_SHAPE_TOLERANCE_PX = 2
+_SHAPE_LUMA = 40
 # A stroke of a letter moves some blurred pixels by this share of the contrast around it; a codec moves them by less.
 _STROKE_SHARE = 0.35
 _STROKE_LUMA = 8
@@ -136,6 +139,17 @@ def is_shown(shape: Shape, pixels: RegionPixels) -> bool:
     """Return whether a known shape arrived at a region or left it."""
     pictures = (pixels.before, pixels.after)
     return any(_found(shape, picture, pixels.changed) is not None for picture in pictures)
+
+
+def is_same_shape(one: Shape, other: Shape) -> bool:
+    """Return whether two shapes are the same pointer seen twice: they have its size and its luma."""
+    if any(abs(a - b) > _SHAPE_TOLERANCE_PX for a, b in zip(one.mask.shape, other.mask.shape, strict=True)):
+        return False
+    rows, columns = (min(a, b) for a, b in zip(one.mask.shape, other.mask.shape, strict=True))
+    mask = one.mask[:rows, :columns] & other.mask[:rows, :columns]
+    if 2 * int(mask.sum()) < int(one.mask.sum()):
+        return False
+    return float(np.abs(one.luma[:rows, :columns] - other.luma[:rows, :columns])[mask].mean()) < _SHAPE_LUMA
 
 
 def shape_alone(pixels: RegionPixels) -> Shape:

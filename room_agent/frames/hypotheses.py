@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from room_agent.frames.classifier import could_be_caret, could_be_clock, is_same_shape
-from room_agent.frames.cursors import Shape
+from room_agent.frames.classifier import could_be_caret, could_be_clock
+from room_agent.frames.cursors import Shape, is_same_shape
 from room_agent.frames.regions import Region
 from room_agent.frames.verdict import Finding, RegionKind
 
