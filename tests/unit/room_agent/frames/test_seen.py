@@ -17,7 +17,9 @@ def add(pictures: SeenPictures, key: int, planes: Planes) -> None:
 
 
 def found(pictures: SeenPictures, planes: Planes, *, has_caret: bool = False) -> int | None:
-    return pictures.find(ChangeDetector().picture(planes), phash(planes), lambda _: has_caret)
+    """Return the key of the picture that shows the same for certain."""
+    match = pictures.find(ChangeDetector().picture(planes), phash(planes), lambda _: has_caret)
+    return match.key if match is not None and match.certain else None
 
 
 def test_a_slide_that_is_flipped_back_is_found() -> None:
@@ -46,6 +48,8 @@ def test_a_letter_like_a_caret_makes_another_picture_unless_a_caret_blinks_there
     add(pictures, 1, desktop.planes())
     with_caret = desktop.with_changes(caret=(760, 158)).planes()
     assert found(pictures, with_caret) is None and found(pictures, with_caret, has_caret=True) == 1
+    doubtful = pictures.find(ChangeDetector().picture(with_caret), phash(with_caret), lambda _: False)
+    assert doubtful is not None and not doubtful.certain
 
 
 def test_the_memory_is_bounded_by_pictures_and_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
