@@ -10,7 +10,6 @@ from room_agent.frames.cursors import Shape
 from room_agent.frames.detector import compare
 from room_agent.frames.noise import NoiseGate
 from room_agent.frames.picture import Picture
-from room_agent.frames.regions import Region
 from room_agent.frames.verdict import Finding, RegionKind
 
 MAX_PICTURES = 16
@@ -48,19 +47,19 @@ class SeenPictures:
         return len(self._seen)
 
     def find(
-        self, picture: Picture, phash: int, has_caret: Callable[[Region], bool], known_shapes: Sequence[Shape] = ()
+        self, picture: Picture, phash: int, explains: Callable[[Finding], bool], known_shapes: Sequence[Shape] = ()
     ) -> SeenMatch | None:
         """Return a kept picture that shows the same, or None. One that does for certain is preferred.
 
         The hash only finds candidates. The grid confirms them: one edited word is another picture. One with a caret
-        where `has_caret` knows of none may be, as that may be a letter that was typed.
+        may be, as that may be a letter that was typed, unless `explains` returns that a caret blinks there.
         """
         doubtful = None
         for key, seen in reversed(self._seen.items()):
             if seen.picture.luma.shape != picture.luma.shape or (seen.phash ^ phash).bit_count() > _SIMILAR_BITS:
                 continue
             findings = self._findings(seen.picture, picture, known_shapes)
-            kinds = {one.kind for one in findings if one.kind is not RegionKind.CARET or not has_caret(one.region)}
+            kinds = {finding.kind for finding in findings if not explains(finding)}
             if kinds <= _EQUAL:
                 self._seen.move_to_end(key)
                 return SeenMatch(key=key, certain=True)

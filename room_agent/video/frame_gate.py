@@ -176,7 +176,7 @@ class FrameGate:
     def _match(self, picture: Picture, hashed: int) -> SeenMatch | None:
         """Return the kept picture that this one shows again, if there is one."""
         hypotheses = self._hypotheses
-        return self._seen.find(picture, hashed, hypotheses.has_caret, hypotheses.known_shapes) if self._reuse else None
+        return self._seen.find(picture, hashed, hypotheses.explains, hypotheses.known_shapes) if self._reuse else None
 
     def _keep(
         self,
@@ -199,9 +199,7 @@ class FrameGate:
             judgement = replace(judgement, why="seen before")
         elif self._reuse:
             self._seen.add(self._key, kept, hashed)
-        return GateDecision(
-            keep=True, judgement=judgement, key=self._key, phash=hashed, same_as=same_as, moving=moving
-        )
+        return GateDecision(keep=True, judgement=judgement, key=self._key, phash=hashed, same_as=same_as, moving=moving)
 
 
 def _moved_on(motion: MotionMonitor, picture: Picture) -> Judgement:
