@@ -165,7 +165,6 @@ class FrameGate:
             looks.sent(content, now_s)
             return True, judgement
         due = self._hypotheses.due(judgement.findings, lambda region: looks.times.waiting_s(region, now_s), now_s)
-        due = [finding for finding in due if looks.is_due(finding.region, now_s)]
         if due:
             unexplained = [replace(finding, kind=RegionKind.CONTENT) for finding in due]
             return True, replace(judgement_of([*judgement.findings, *unexplained], picture), why=_NOT_BORNE_OUT)

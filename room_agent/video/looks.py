@@ -81,10 +81,6 @@ class TrackLooks:
         rests = all(self._rests(one, now_s) for one in near)
         return rests or self.times.waiting_s(region, now_s) >= self._longest_wait_s(region, large, now_s)
 
-    def is_due(self, region: Region, now_s: float) -> bool:
-        """Return whether a region that is no edit may be sent: what trails motion, such as a bar's tip, waits as it."""
-        return not self._trails_motion(region) or self.times.waiting_s(region, now_s) >= MOTION_EVERY_S
-
     def sent(self, content: Sequence[Region], now_s: float) -> None:
         """Note that the regions of content were sent, and which of them had not come to rest."""
         if any(region.cells >= LARGE_CELLS for region in content):
