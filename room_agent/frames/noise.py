@@ -32,6 +32,7 @@ _MANY_CHROMA_CONTRAST = 0.6
 # A word in a pale colour moves its cells by no more than this, and so does a codec now and then.
 _FAINT_LUMA = 4
 _MOST_FAINT_CELLS = 120
+_NOISY_CELLS = 720
 # A tint, such as that of an added line in a diff, moves all cells of a blank area by more than this. A codec does not.
 _TINT = 5
 _TINT_CELLS = 24
@@ -56,7 +57,8 @@ class ChangedCells:
 
     Where there are very many, `indexes` is a sample and `count` an estimate; `candidates` holds all cells that moved by
     more than the least limits. `faint` holds the indexes of cells that moved by less, and `tinted` those of blank
-    areas that moved by less; both are empty where the whole picture is noisy.
+    areas that moved by less; both are empty where the whole picture is noisy. `is_noisy` says that a change as small
+    as a word may be lost in the noise.
     """
 
     indexes: Indexes
@@ -66,6 +68,7 @@ class ChangedCells:
     count: int
     faint: Indexes
     tinted: Indexes
+    is_noisy: bool = False
 
     @property
     def nothing(self) -> bool:
@@ -129,6 +132,7 @@ class NoiseGate:
             count=count,
             faint=_NO_CELLS if strict else self._faint(moved, steady, reference),
             tinted=_NO_CELLS if strict else self._tinted(moved, steady, reference),
+            is_noisy=strict or moved.size > _NOISY_CELLS,
         )
 
     def luma_moved(self, cells: Indexes) -> Plane:
@@ -199,7 +203,7 @@ class NoiseGate:
 
     def _faint(self, moved: Indexes, grid: CellGrid, reference: CellGrid) -> Indexes:
         """Return those of the cells that moved by little, but by much of the contrast around them."""
-        if not 0 < moved.size <= 6 * _MOST_FAINT_CELLS:
+        if not 0 < moved.size <= _NOISY_CELLS:
             return _NO_CELLS
         contrast = self._contrast_of(moved, grid, reference)
         cells = moved[self._luma.ravel()[moved] > np.maximum(_CONTRAST * contrast, _FAINT_LUMA)]

@@ -10,7 +10,7 @@ from room_agent.frames.cursors import Shape
 from room_agent.frames.detector import compare
 from room_agent.frames.noise import NoiseGate
 from room_agent.frames.picture import Picture
-from room_agent.frames.verdict import Finding, RegionKind
+from room_agent.frames.verdict import Finding, Judgement, RegionKind
 
 MAX_PICTURES = 16
 MAX_BYTES = 48_000_000
@@ -24,7 +24,7 @@ _DOUBTS = frozenset((RegionKind.CARET, RegionKind.SPOT, RegionKind.DETAIL))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenMatch:
-    """A kept picture, by its key, that shows the same. Unless `certain`, it differs by what may be noise or a caret."""
+    """A kept picture, by its key, that shows the same. Unless `certain`, noise or a caret may hide a difference."""
 
     key: int
     certain: bool
@@ -58,9 +58,9 @@ class SeenPictures:
         for key, seen in reversed(self._seen.items()):
             if seen.picture.luma.shape != picture.luma.shape or (seen.phash ^ phash).bit_count() > _SIMILAR_BITS:
                 continue
-            findings = self._findings(seen.picture, picture, known_shapes)
-            kinds = {finding.kind for finding in findings if not explains(finding)}
-            if kinds <= _EQUAL:
+            judgement = self._compared(seen.picture, picture, known_shapes)
+            kinds = {finding.kind for finding in judgement.findings if not explains(finding)}
+            if kinds <= _EQUAL and not judgement.is_noisy:
                 self._seen.move_to_end(key)
                 return SeenMatch(key=key, certain=True)
             if doubtful is None and kinds <= _EQUAL | _DOUBTS:
@@ -75,7 +75,7 @@ class SeenPictures:
         ):
             self._seen.popitem(last=False)
 
-    def _findings(self, seen: Picture, picture: Picture, known_shapes: Sequence[Shape]) -> tuple[Finding, ...]:
+    def _compared(self, seen: Picture, picture: Picture, known_shapes: Sequence[Shape]) -> Judgement:
         if self._gate is None or self._gate.shape != picture.grid.shape:
             self._gate = NoiseGate(picture.grid.shape)
-        return compare(seen, picture, self._gate, known_shapes=known_shapes).findings
+        return compare(seen, picture, self._gate, known_shapes=known_shapes)
