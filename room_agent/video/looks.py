@@ -30,6 +30,8 @@ RESTLESS_S = 60.0
 """For this time after a region was sent without having come to rest, it waits as long as a moving one."""
 _MOST_RESTLESS = 16
 _NEAR_CELLS = 16
+_FIGURE_CELLS = 12
+"""A figure is no wider. A line that was sent while it was typed is, and a caret may go on blinking in it."""
 _BUSY_S = 6.0
 """A scene that follows another within this time must rest as long as an edit."""
 
@@ -77,7 +79,7 @@ class TrackLooks:
             return True
         near = [one for one in content if one.overlaps(region, _NEAR_CELLS)]
         # Of a figure that counts, one digit may rest while the next one moves on.
-        near += self._restless_near(region, 1, now_s)
+        near += [one for one in self._restless_near(region, 1, now_s) if one.width <= _FIGURE_CELLS]
         rests = all(self._rests(one, now_s) for one in near)
         return rests or self.times.waiting_s(region, now_s) >= self._longest_wait_s(region, large, now_s)
 
