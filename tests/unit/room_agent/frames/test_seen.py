@@ -60,3 +60,11 @@ def test_the_memory_is_bounded_by_pictures_and_by_bytes(monkeypatch: pytest.Monk
     monkeypatch.setattr(seen, "MAX_BYTES", 3_000_000)
     add(pictures, 41, slide("Page 41", ()))
     assert len(pictures) == 1
+
+
+def test_a_picture_in_whose_noise_a_word_may_be_lost_is_not_taken_for_one_of_before() -> None:
+    pictures, desktop = SeenPictures(), Desktop()
+    add(pictures, 1, desktop.planes())
+    noisy = through_jpeg(desktop.planes(), 20)
+    match = pictures.find(ChangeDetector().picture(noisy), phash(noisy), lambda _: False)
+    assert match is not None and not match.certain
