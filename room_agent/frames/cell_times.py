@@ -44,8 +44,8 @@ class CellTimes:
         if not region.indexes.size:
             return np.inf
         times_s = self._changed_s[region.indexes]
-        last_s = np.quantile(times_s, _LARGE_SHARE, method="lower") if region.cells >= _LARGE_CELLS else times_s.max()
-        return now_s - float(last_s)
+        last = int(_LARGE_SHARE * (times_s.size - 1)) if region.cells >= _LARGE_CELLS else times_s.size - 1
+        return now_s - float(np.partition(times_s, last)[last])
 
     def waiting_s(self, region: Region, now_s: float) -> float:
         """Return for how long a part of the region has differed from the kept picture."""

@@ -10,8 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations
 
-import numpy as np
-
 from room_agent.frames.cursor_shapes import CERTAIN, LIKELY, cursor_likeness
 from room_agent.frames.cursors import (
     RegionPixels,
@@ -19,11 +17,13 @@ from room_agent.frames.cursors import (
     has_left,
     has_strokes,
     is_caret,
+    is_same_shape,
     is_shown,
     moved_shape,
     shape_alone,
     shifted_shape,
 )
+from room_agent.frames.noise import FEW_SPECKS, faint_text_of, specks_of
 from room_agent.frames.regions import Region
 from room_agent.frames.verdict import Finding, RegionKind
 
@@ -32,18 +32,12 @@ Size = tuple[int, int]
 _LONG_SIDE_CELLS = 480
 """The long side of the grid of a 1080p picture. The sizes below grow and shrink with the grid."""
 
-# Specks are the traces that key frames leave of sharp edges.
-_SPECK_CELLS = 2
-_SPECK_LUMA = 60
-_SPECK_CHROMA = 60
 # Cells that moved by less than this on average are noise unless their pixels show a part of a letter.
 _PALE_LUMA = 18
 # At the start of a stream, and at low rates, the colours of flat areas come late by up to this many levels.
 _SMEARED_CHROMA = 24
 _SPECK_SMEARED_CHROMA = 40
 _DOT_CELLS = 6
-_FEW_SPECKS = 8
-_FAINT_TEXT_SPECKS = 3
 _MOST_DETAILS = 6
 _POINTER_CELLS: Size = (10, 13)
 _CARET_CELLS: Size = (2, 14)
@@ -51,10 +45,7 @@ _BLOCK_CARET_CELLS: Size = (4, 8)
 _CLOCK_CELLS: Size = (16, 5)
 # A desktop's bar, where its clock stands, is no higher than this share of the picture.
 _BAR = 14 / 270
-_EDIT_GAP_CELLS = 24
 _APART_LIKENESS = 0.55
-_SHAPE_TOLERANCE_PX = 2
-_SHAPE_LUMA = 40
 # A pointer leaves one region behind and one ahead; more of a kind are content.
 _MAX_OF_A_KIND = 2
 
@@ -79,13 +70,13 @@ class RegionReader:
 def classify(regions: Sequence[Region], faint: Sequence[Region], reader: RegionReader) -> list[Finding]:
     """Return a finding for each region; of `faint` regions, those that moved by little, only for the details."""
     regions = _with_whole_beams(regions, reader.scale)
-    specks = _specks(regions)
-    faint_text = _faint_text(specks)
+    specks = specks_of(regions)
+    faint_text = faint_text_of(specks)
     found = [_finding(RegionKind.CONTENT, region) for region in faint_text]
     rest = [region for region in specks if region not in faint_text]
     details = (
         []
-        if len(specks) > _FEW_SPECKS or not reader.is_sharp
+        if len(specks) > FEW_SPECKS or not reader.is_sharp
         else _details([*rest, *(region for region in faint if region.cells > 1)], reader)
     )
     found += details
@@ -115,13 +106,20 @@ def could_be_caret(region: Region, shape: Size) -> bool:
 
 def _with_whole_beams(regions: Sequence[Region], scale: float) -> list[Region]:
     """Return the regions, with two that stand one above the other as one: the serifs of an I-beam with a pale stem."""
-    joined = list(regions)
-    for upper, lower in permutations(regions, 2):
-        flat = max(upper.height, lower.height) <= 3 * scale + 1 and max(upper.width, lower.width) <= 6 * scale
-        aligned = abs(upper.left - lower.left) <= 1 and abs(upper.right - lower.right) <= 1
-        if flat and aligned and 0 < lower.top - upper.bottom <= 8 * scale and {upper, lower} <= set(joined):
-            joined = [region for region in joined if region not in (upper, lower)] + [upper.joined(lower)]
-    return joined
+    flat = [region for region in regions if region.height <= 3 * scale + 1 and region.width <= 6 * scale]
+    # Noise leaves hundreds of specks, so only those below each other are compared.
+    by_left: dict[int, list[Region]] = {}
+    for region in flat:
+        by_left.setdefault(region.left, []).append(region)
+    joined, used = [], set[int]()
+    for upper in flat:
+        near = (lower for left in range(upper.left - 1, upper.left + 2) for lower in by_left.get(left, ()))
+        for lower in near:
+            aligned = abs(upper.right - lower.right) <= 1 and 0 < lower.top - upper.bottom <= 8 * scale
+            if aligned and not used & {id(upper), id(lower)}:
+                joined.append(upper.joined(lower))
+                used |= {id(upper), id(lower)}
+    return [*(region for region in regions if id(region) not in used), *joined]
 
 
 def _kind(region: Region, reader: RegionReader) -> RegionKind:
@@ -224,17 +222,6 @@ def _is_known(shape: Shape, reader: RegionReader) -> bool:
     return any(is_same_shape(shape, known) for known in reader.known_shapes)
 
 
-def is_same_shape(one: Shape, other: Shape) -> bool:
-    """Return whether two shapes are the same pointer seen twice: they have its size and its luma."""
-    if any(abs(a - b) > _SHAPE_TOLERANCE_PX for a, b in zip(one.mask.shape, other.mask.shape, strict=True)):
-        return False
-    rows, columns = (min(a, b) for a, b in zip(one.mask.shape, other.mask.shape, strict=True))
-    mask = one.mask[:rows, :columns] & other.mask[:rows, :columns]
-    if 2 * int(mask.sum()) < int(one.mask.sum()):
-        return False
-    return float(np.abs(one.luma[:rows, :columns] - other.luma[:rows, :columns])[mask].mean()) < _SHAPE_LUMA
-
-
 def _details(regions: Sequence[Region], reader: RegionReader) -> list[Finding]:
     """Return those of the regions that show a part of a letter, among the heaviest of them."""
     heaviest = sorted(regions, key=lambda region: region.weight_luma, reverse=True)[:_MOST_DETAILS]
@@ -264,34 +251,6 @@ def _is_smeared(region: Region) -> bool:
     """Return whether a codec may have smeared colours over a region: it moves them by little, or thinly."""
     limit = _SMEARED_CHROMA if region.cells >= _DOT_CELLS else _SPECK_SMEARED_CHROMA
     return _is_coloured(region) and region.weight_chroma < limit * region.cells
-
-
-def _specks(regions: Sequence[Region]) -> list[Region]:
-    """Return the regions too small and faint to be content. Many of them mean stronger noise: the limits double."""
-    faint = [region for region in regions if _is_speck(region, 1)]
-    if len(faint) <= _FEW_SPECKS:
-        return faint
-    return [region for region in regions if _is_speck(region, 2)]
-
-
-def _is_speck(region: Region, times: int) -> bool:
-    return (
-        region.cells <= times * _SPECK_CELLS
-        and region.weight_luma < times * _SPECK_LUMA
-        and region.weight_chroma < times * _SPECK_CHROMA
-    )
-
-
-def _faint_text(specks: Sequence[Region]) -> Sequence[Region]:
-    """Return specks that stand close together on one row, unless there are many: pale grey text leaves no more."""
-    if not _FAINT_TEXT_SPECKS <= len(specks) <= _FEW_SPECKS:
-        return ()
-    rows = ([other for other in specks if _follows(speck, other)] for speck in specks)
-    return next((row for row in rows if len(row) >= _FAINT_TEXT_SPECKS), ())
-
-
-def _follows(speck: Region, other: Region) -> bool:
-    return abs(other.top - speck.top) <= 2 and 0 <= other.left - speck.left <= _EDIT_GAP_CELLS
 
 
 def _fits(region: Region, size_cells: Size, scale: float) -> bool:

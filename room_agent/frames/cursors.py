@@ -35,6 +35,9 @@ _CHECKED_SHIFTS = 12
 _SHIFT_PX = 32
 _GROWTH_PX = 4
 _NO_MATCH_LUMA = 1000
+# The same pointer, seen twice, differs by no more.
+_SHAPE_TOLERANCE_PX = 2
+_SHAPE_LUMA = 40
 # A stroke of a letter moves some blurred pixels by this share of the contrast around it; a codec moves them by less.
 _STROKE_SHARE = 0.35
 _STROKE_LUMA = 8
@@ -48,6 +51,8 @@ class RegionPixels:
     before: Pixels
     after: Pixels
     changed: Mask
+    box: tuple[slice, slice]
+    """The rows and the columns around the changed pixels."""
     moved_luma: int
     """The levels by which the most changed pixel moved."""
 
@@ -58,8 +63,12 @@ class RegionPixels:
         changed = np.zeros(before.shape, np.bool_)
         most = int(moved.max())
         # A change below 0.4 of the largest is the blur that a codec leaves around a stroke.
-        changed[core] = moved >= 0.4 * most
-        return cls(before=before, after=after, changed=changed, moved_luma=most)
+        changed[core] = inner = moved >= 0.4 * most
+        rows, columns = (
+            slice(side.start + around.start, side.stop + around.start)
+            for side, around in zip(extent(inner), core, strict=True)
+        )
+        return cls(before=before, after=after, changed=changed, box=(rows, columns), moved_luma=most)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -72,7 +81,7 @@ class Shape:
 
 def is_caret(pixels: RegionPixels) -> bool:
     """Return whether a solid upright bar or block appeared or vanished: letters and digits leave holes."""
-    rows, columns = extent(pixels.changed)
+    rows, columns = pixels.box
     height_px, width_px = rows.stop - rows.start, columns.stop - columns.start
     filled = int(pixels.changed.sum()) / (height_px * width_px)
     return bool(height_px >= max(1.5 * width_px, _CARET_HEIGHT_PX) and filled >= _CARET_FILL)
@@ -80,12 +89,16 @@ def is_caret(pixels: RegionPixels) -> bool:
 
 def has_strokes(pixels: RegionPixels) -> bool:
     """Return whether a part of a letter appeared or vanished, however pale: a codec's noise moves no pixel so far."""
-    before, after = _blurred(pixels.before), _blurred(pixels.after)
-    rows, columns = extent(pixels.changed)
-    near = slice(max(rows.start - 6, 0), rows.stop + 6), slice(max(columns.start - 6, 0), columns.stop + 6)
-    contrast = max(float(np.ptp(before[near])), float(np.ptp(after[near])))
-    moved = np.abs(after[near] - before[near])
-    return int((moved > max(_STROKE_SHARE * contrast, _STROKE_LUMA)).sum()) >= _STROKE_PX
+    near = tuple(
+        slice(max(side.start - 6, 1), min(side.stop + 6, length - 1))
+        for side, length in zip(pixels.box, pixels.before.shape, strict=True)
+    )
+    before, after = _sums(pixels.before, near), _sums(pixels.after, near)
+    if not before.size:
+        return False
+    contrast = max(int(np.ptp(before)), int(np.ptp(after)))
+    moved = np.abs(after - before)
+    return int(np.count_nonzero(moved > max(_STROKE_SHARE * contrast, 9 * _STROKE_LUMA))) >= _STROKE_PX
 
 
 def shifted_shape(pixels: RegionPixels) -> Shape | None:
@@ -96,7 +109,7 @@ def shifted_shape(pixels: RegionPixels) -> Shape | None:
     """
     if pixels.moved_luma < _POINTER_LUMA:
         return None
-    box = tuple(slice(max(side.start - 2, 0), side.stop + 2) for side in extent(pixels.changed))
+    box = tuple(slice(max(side.start - 2, 0), side.stop + 2) for side in pixels.box)
     before, after, changed = pixels.before[box], pixels.after[box], pixels.changed[box]
     ys, xs = _points(changed, _COMPARED_PX)
     was = _was_there(pixels, before, after)[ys, xs]
@@ -119,11 +132,11 @@ def moved_shape(origin: RegionPixels, target: RegionPixels) -> Shape | None:
     """Return the shape that stood at `origin` and stands, pixel for pixel, at `target`, if there is one."""
     if min(origin.moved_luma, target.moved_luma) < _POINTER_LUMA:
         return None
-    place = _found(_shape(origin.before, origin.changed), target.after, target.changed)
+    place = _found(_changed_shape(origin, origin.before), target.after, target.box)
     # Checked the other way round too: blank paper is found wherever something new appears on it.
-    if place is None or _found(_shape(target.after, target.changed), origin.before, origin.changed) is None:
+    if place is None or _found(_changed_shape(target, target.after), origin.before, origin.box) is None:
         return None
-    rows, columns = extent(origin.changed)
+    rows, columns = origin.box
     whole = origin.changed.copy()
     ys, xs = np.nonzero(target.changed)
     ys, xs = ys - place[0] + rows.start, xs - place[1] + columns.start
@@ -135,18 +148,28 @@ def moved_shape(origin: RegionPixels, target: RegionPixels) -> Shape | None:
 def is_shown(shape: Shape, pixels: RegionPixels) -> bool:
     """Return whether a known shape arrived at a region or left it."""
     pictures = (pixels.before, pixels.after)
-    return any(_found(shape, picture, pixels.changed) is not None for picture in pictures)
+    return any(_found(shape, picture, pixels.box) is not None for picture in pictures)
+
+
+def is_same_shape(one: Shape, other: Shape) -> bool:
+    """Return whether two shapes are the same pointer seen twice: they have its size and its luma."""
+    if any(abs(a - b) > _SHAPE_TOLERANCE_PX for a, b in zip(one.mask.shape, other.mask.shape, strict=True)):
+        return False
+    rows, columns = (min(a, b) for a, b in zip(one.mask.shape, other.mask.shape, strict=True))
+    mask = one.mask[:rows, :columns] & other.mask[:rows, :columns]
+    if 2 * int(mask.sum()) < int(one.mask.sum()):
+        return False
+    return float(np.abs(one.luma[:rows, :columns] - other.luma[:rows, :columns])[mask].mean()) < _SHAPE_LUMA
 
 
 def shape_alone(pixels: RegionPixels) -> Shape:
     """Return the shape that arrived at a region or left it: from the picture that is less blank there."""
-    return _shape(pixels.before if has_left(pixels) else pixels.after, pixels.changed)
+    return _changed_shape(pixels, pixels.before if has_left(pixels) else pixels.after)
 
 
 def has_left(pixels: RegionPixels) -> bool:
     """Return whether what changed stood in the earlier picture: the later one is more blank there."""
-    box = extent(pixels.changed)
-    return int(np.ptp(pixels.before[box])) > int(np.ptp(pixels.after[box]))
+    return int(np.ptp(pixels.before[pixels.box])) > int(np.ptp(pixels.after[pixels.box]))
 
 
 def extent(mask: Mask) -> tuple[slice, slice]:
@@ -200,10 +223,15 @@ def _shape(picture: Pixels, mask: Mask) -> Shape:
     return Shape(luma=picture[box], mask=mask[box])
 
 
-def _found(shape: Shape, picture: Pixels, changed: Mask) -> tuple[int, int] | None:
-    """Return where the shape's top left corner is found near the picture's changed pixels: one shift for all pixels."""
+def _changed_shape(pixels: RegionPixels, picture: Pixels) -> Shape:
+    """Return the shape of the changed pixels in one of the two pictures."""
+    return Shape(luma=picture[pixels.box], mask=pixels.changed[pixels.box])
+
+
+def _found(shape: Shape, picture: Pixels, changed: tuple[slice, slice]) -> tuple[int, int] | None:
+    """Return where the shape's top left corner is found near the box of changed pixels: one shift for all pixels."""
     mask = shape.mask
-    around = tuple(_grown(side, length) for side, length in zip(extent(changed), mask.shape, strict=True))
+    around = tuple(_grown(side, length) for side, length in zip(changed, mask.shape, strict=True))
     near = picture[around]
     if near.shape[0] < mask.shape[0] or near.shape[1] < mask.shape[1]:
         return None
@@ -229,9 +257,10 @@ def _points(mask: Mask, most: int) -> tuple[Indexes, Indexes]:
     return ys[::step], xs[::step]
 
 
-def _blurred(picture: Pixels) -> npt.NDArray[np.float32]:
-    """Return the mean of the 3x3 pixels around each inner pixel, so that a blurred letter equals a sharp one."""
-    padded = np.pad(picture.astype(np.float32), 1, mode="edge")
-    rows = padded[:-2] + padded[1:-1] + padded[2:]
-    blurred: npt.NDArray[np.float32] = (rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) / np.float32(9)
-    return blurred
+def _sums(picture: Pixels, near: tuple[slice, ...]) -> Pixels:
+    """Return the sums of the 3x3 pixels around each of some inner pixels: a blurred letter has those of a sharp one."""
+    rows, columns = (slice(side.start - 1, side.stop + 1) for side in near)
+    around = picture[rows, columns]
+    three = around[:-2] + around[1:-1] + around[2:]
+    sums: Pixels = three[:, :-2] + three[:, 1:-1] + three[:, 2:]
+    return sums

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -123,7 +124,8 @@ def compare(
     )
     regions = find_regions(cells.indexes, cells.luma, columns, cells.chroma)
     findings = classify(regions, _faint_regions(cells, gate, regions, columns), reader)
-    return judgement_of([*findings, *_tints(cells, gate, regions, columns)], picture)
+    judgement = judgement_of([*findings, *_tints(cells, gate, regions, columns)], picture)
+    return replace(judgement, is_noisy=cells.is_noisy)
 
 
 def judgement_of(findings: Sequence[Finding], picture: Picture) -> Judgement:

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from room_agent.frames.classifier import could_be_caret, could_be_clock, is_same_shape
-from room_agent.frames.cursors import Shape
+from room_agent.frames.classifier import could_be_caret, could_be_clock
+from room_agent.frames.cursors import Shape, is_same_shape
 from room_agent.frames.regions import Region
 from room_agent.frames.verdict import Finding, RegionKind
 
@@ -73,6 +73,7 @@ class Hypotheses:
     _spots: list[Region] = field(default_factory=list)
     _carets: list[_Ticking] = field(default_factory=list)
     _clocks: list[_Ticking] = field(default_factory=list)
+    _shape: tuple[int, int] = (0, 0)
 
     def learn(
         self, findings: Sequence[Finding], changed: Callable[[Region], bool], shape: tuple[int, int], now_s: float
@@ -81,6 +82,7 @@ class Hypotheses:
 
         `changed` returns whether a region changed since the look before; `shape` is the grid's.
         """
+        self._shape = shape
         self._learn_carets(findings, changed, shape, now_s)
         self._learn_clocks(findings, changed, shape, now_s)
         self._learn_pointer(findings)
@@ -90,9 +92,11 @@ class Hypotheses:
         """Return the findings that nothing bore out in time. `waiting_s` returns since when a region differs."""
         return [finding for finding in findings if self._is_due(finding, waiting_s, now_s)]
 
-    def has_caret(self, region: Region) -> bool:
-        """Return whether a caret was seen to blink in this place, at any time."""
-        return any(one.blinks >= _BLINKS and _is_in(one, region) for one in self._carets)
+    def explains(self, finding: Finding) -> bool:
+        """Return whether a caret was seen to blink or a clock to tick in this place, at any time."""
+        if finding.kind is RegionKind.CARET:
+            return any(one.blinks >= _BLINKS and _is_at(one, finding) for one in self._carets)
+        return finding.kind in _UNEXPLAINED and self._is_at_a_clock(finding)
 
     def _is_due(self, finding: Finding, waiting_s: SinceOf, now_s: float) -> bool:
         limit_s = _LIMIT_S.get(finding.kind)
@@ -110,11 +114,17 @@ class Hypotheses:
         return True
 
     def _borne_out(self, finding: Finding) -> Finding:
-        if finding.kind is RegionKind.CONTENT and any(one.confirmed and _is_at(one, finding) for one in self._clocks):
+        if finding.kind is RegionKind.CONTENT and self._is_at_a_clock(finding):
             return replace(finding, kind=RegionKind.CLOCK)
         if finding.kind in _UNEXPLAINED and any(one.turns >= _TURNS and _holds(one, finding) for one in self._carets):
             return replace(finding, kind=RegionKind.CARET)
         return finding
+
+    def _is_at_a_clock(self, finding: Finding) -> bool:
+        """Return whether a change no larger than a clock lies where a clock was seen."""
+        return could_be_clock(finding.region, self._shape) and any(
+            one.confirmed and _is_at(one, finding) for one in self._clocks
+        )
 
     def _learn_pointer(self, findings: Sequence[Finding]) -> None:
         """Remember the shape of a pointer, and that of a spot which was seen in three places."""
@@ -182,11 +192,7 @@ def _is_alive(one: _Ticking, within_s: float, now_s: float) -> bool:
 
 def _is_at(one: _Ticking, finding: Finding) -> bool:
     """Return whether a finding lies in the same place, within a cell: the last digit of a clock, or all of it."""
-    return _is_in(one, finding.region)
-
-
-def _is_in(one: _Ticking, region: Region) -> bool:
-    return one.region.overlaps(region) and abs(one.region.top - region.top) <= 2
+    return one.region.overlaps(finding.region) and abs(one.region.top - finding.region.top) <= 2
 
 
 def _holds(one: _Ticking, finding: Finding) -> bool:

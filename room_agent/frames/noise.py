@@ -5,6 +5,7 @@ The limits were tuned on rendered desktops sent through VP8, VP9 and H.264 at th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy.typing as npt
 
 from room_agent.frames.grid import CellGrid
 from room_agent.frames.i420 import Plane
-from room_agent.frames.regions import Indexes
+from room_agent.frames.regions import Indexes, Region
 
 Mask = npt.NDArray[np.bool_]
 
@@ -31,12 +32,21 @@ _MANY_CHROMA_CONTRAST = 0.6
 # A word in a pale colour moves its cells by no more than this, and so does a codec now and then.
 _FAINT_LUMA = 4
 _MOST_FAINT_CELLS = 120
+_NOISY_CELLS = 720
 # A tint, such as that of an added line in a diff, moves all cells of a blank area by more than this. A codec does not.
 _TINT = 5
 _TINT_CELLS = 24
 _TINT_SHARE = 0.5
 # The largest change of brightness of the whole picture that counts as drift and is subtracted.
 _DRIFT_LUMA = 4
+# Specks are the traces that key frames leave of sharp edges.
+_SPECK_CELLS = 2
+_SPECK_LUMA = 60
+_SPECK_CHROMA = 60
+FEW_SPECKS = 8
+"""More specks than these are noise all over the picture."""
+_FAINT_TEXT_SPECKS = 3
+_TEXT_GAP_CELLS = 24
 # The most cells whose contrast is computed: enough to see that a scene changed.
 _SAMPLE = 1024
 
@@ -47,7 +57,8 @@ class ChangedCells:
 
     Where there are very many, `indexes` is a sample and `count` an estimate; `candidates` holds all cells that moved by
     more than the least limits. `faint` holds the indexes of cells that moved by less, and `tinted` those of blank
-    areas that moved by less; both are empty where the whole picture is noisy.
+    areas that moved by less; both are empty where the whole picture is noisy. `is_noisy` says that a change as small
+    as a word may be lost in the noise.
     """
 
     indexes: Indexes
@@ -57,6 +68,7 @@ class ChangedCells:
     count: int
     faint: Indexes
     tinted: Indexes
+    is_noisy: bool = False
 
     @property
     def nothing(self) -> bool:
@@ -120,6 +132,7 @@ class NoiseGate:
             count=count,
             faint=_NO_CELLS if strict else self._faint(moved, steady, reference),
             tinted=_NO_CELLS if strict else self._tinted(moved, steady, reference),
+            is_noisy=strict or moved.size > _NOISY_CELLS,
         )
 
     def luma_moved(self, cells: Indexes) -> Plane:
@@ -190,7 +203,7 @@ class NoiseGate:
 
     def _faint(self, moved: Indexes, grid: CellGrid, reference: CellGrid) -> Indexes:
         """Return those of the cells that moved by little, but by much of the contrast around them."""
-        if not 0 < moved.size <= 6 * _MOST_FAINT_CELLS:
+        if not 0 < moved.size <= _NOISY_CELLS:
             return _NO_CELLS
         contrast = self._contrast_of(moved, grid, reference)
         cells = moved[self._luma.ravel()[moved] > np.maximum(_CONTRAST * contrast, _FAINT_LUMA)]
@@ -207,6 +220,34 @@ class NoiseGate:
         contrast = self._contrast_of(some, grid, reference)
         blank = contrast < self._most.ravel()[some]
         return cells if blank.mean() >= _TINT_SHARE else _NO_CELLS
+
+
+def specks_of(regions: Sequence[Region]) -> list[Region]:
+    """Return the regions too small and faint to be content. Many of them mean stronger noise: the limits double."""
+    faint = [region for region in regions if _is_speck(region, 1)]
+    if len(faint) <= FEW_SPECKS:
+        return faint
+    return [region for region in regions if _is_speck(region, 2)]
+
+
+def _is_speck(region: Region, times: int) -> bool:
+    return (
+        region.cells <= times * _SPECK_CELLS
+        and region.weight_luma < times * _SPECK_LUMA
+        and region.weight_chroma < times * _SPECK_CHROMA
+    )
+
+
+def faint_text_of(specks: Sequence[Region]) -> Sequence[Region]:
+    """Return specks that stand close together on one row, unless there are many: pale grey text leaves no more."""
+    if not _FAINT_TEXT_SPECKS <= len(specks) <= FEW_SPECKS:
+        return ()
+    rows = ([other for other in specks if _follows(speck, other)] for speck in specks)
+    return next((row for row in rows if len(row) >= _FAINT_TEXT_SPECKS), ())
+
+
+def _follows(speck: Region, other: Region) -> bool:
+    return abs(other.top - speck.top) <= 2 and 0 <= other.left - speck.left <= _TEXT_GAP_CELLS
 
 
 def _contrast(grid: Plane, cells: Indexes) -> Plane:

@@ -54,7 +54,8 @@ class Judgement:
     """A verdict and its reason, a fixed phrase, with what was found where.
 
     `cells` counts the grid cells that neither noise nor a pointer, caret or clock explains. `changed_share` is their
-    share of the grid in 0..1. `box_px` bounds them in the judged picture.
+    share of the grid in 0..1. `box_px` bounds them in the judged picture. `is_noisy` says that a change as small as a
+    word may be lost in noise.
     """
 
     verdict: Verdict
@@ -63,6 +64,7 @@ class Judgement:
     cells: int = 0
     box_px: Box | None = None
     findings: tuple[Finding, ...] = ()
+    is_noisy: bool = False
 
 
 def box_px_of(regions: Iterable[Region], cell_px: int, width_px: int, height_px: int) -> Box:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 from room_agent.core.models import KeptFrame, Source
 from room_agent.frames.detector import ChangeDetector, is_black, judgement_of
@@ -16,18 +17,24 @@ from room_agent.frames.noise import MANY_CELLS
 from room_agent.frames.phash import phash
 from room_agent.frames.picture import Picture
 from room_agent.frames.regions import Region
-from room_agent.frames.seen import SeenPictures
+from room_agent.frames.seen import SeenMatch, SeenPictures
 from room_agent.frames.verdict import Finding, Judgement, RegionKind, Verdict
 from room_agent.video.looks import MOTION_EVERY_S, SCENE_REST_S, TrackLooks, in_cells
 
 MOTION_LOOK_S = 2.5
 """Two looks that lie farther apart say nothing about motion."""
 MAX_MOVING_BOXES = 4
+RETURNS_WITHIN_S = 3.0
+"""For this time after a change, a picture like a kept one is looked at again: noise fades, and a caret blinks."""
 
 ShareBox = tuple[float, float, float, float]
 """Left, top, right, bottom as shares of the picture."""
 _NOT_BORNE_OUT = "small spot changed"
 _EXPLAINED = (RegionKind.POINTER, RegionKind.CARET, RegionKind.CLOCK)
+
+
+_Find = Callable[[], SeenMatch | None]
+"""Finds the kept picture that a sample shows again, at most once a sample."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +48,7 @@ class GateDecision:
     keep: bool
     judgement: Judgement
     key: int = 0
+    phash: int | None = None
     same_as: int | None = None
     moving: tuple[ShareBox, ...] = ()
 
@@ -103,11 +111,13 @@ class FrameGate:
         if self._looks is None or self._looks.shape != picture.grid.shape:
             self._looks = TrackLooks(picture.grid.shape)
         judgement = self._judge(self._looks, picture, now_s)
-        keep, judgement = self._keeps(self._looks, judgement, picture, now_s)
+        hashed = cache(lambda: phash(planes))
+        find = cache(lambda: self._match(picture, hashed()))
+        keep, judgement = self._keeps(self._looks, judgement, picture, find, now_s)
         moving = tuple(self._looks.motion.boxes()[:MAX_MOVING_BOXES])
         if not keep:
             return GateDecision(keep=False, judgement=judgement, moving=moving)
-        return self._keep(planes, picture, judgement, moving, now_s)
+        return self._keep(picture, hashed(), find, judgement, moving, now_s)
 
     def _judge(self, looks: TrackLooks, picture: Picture, now_s: float) -> Judgement:
         """Return how the picture differs from the kept one, as this and earlier looks bear it out."""
@@ -137,7 +147,9 @@ class FrameGate:
         whole = judgement.verdict is Verdict.NEW or judgement.why == "size changed"
         return judgement if whole or not findings else judgement_of(findings, picture)
 
-    def _keeps(self, looks: TrackLooks, judgement: Judgement, picture: Picture, now_s: float) -> tuple[bool, Judgement]:
+    def _keeps(
+        self, looks: TrackLooks, judgement: Judgement, picture: Picture, find: _Find, now_s: float
+    ) -> tuple[bool, Judgement]:
         """Return whether to keep the picture, and the judgement with the reason for that."""
         if judgement.verdict is Verdict.NEW:
             return True, judgement
@@ -147,6 +159,9 @@ class FrameGate:
             return rests or now_s - self._kept_s >= MOTION_EVERY_S, judgement
         content = [finding.region for finding in judgement.findings if finding.kind is RegionKind.CONTENT]
         if any(looks.is_settled(region, content, now_s) for region in content):
+            returning = all(looks.times.waiting_s(region, now_s) < RETURNS_WITHIN_S for region in content)
+            if returning and (match := find()) is not None and not match.certain:
+                return False, judgement
             looks.sent(content, now_s)
             return True, judgement
         due = self._hypotheses.due(judgement.findings, lambda region: looks.times.waiting_s(region, now_s), now_s)
@@ -157,24 +172,33 @@ class FrameGate:
             return True, _moved_on(looks.motion, picture)
         return False, judgement
 
+    def _match(self, picture: Picture, hashed: int) -> SeenMatch | None:
+        """Return the kept picture that this one shows again, if there is one."""
+        hypotheses = self._hypotheses
+        return self._seen.find(picture, hashed, hypotheses.explains, hypotheses.known_shapes) if self._reuse else None
+
     def _keep(
-        self, planes: Planes, picture: Picture, judgement: Judgement, moving: tuple[ShareBox, ...], now_s: float
+        self,
+        picture: Picture,
+        hashed: int,
+        find: _Find,
+        judgement: Judgement,
+        moving: tuple[ShareBox, ...],
+        now_s: float,
     ) -> GateDecision:
         self._kept_s = now_s
         self._key += 1
+        # A change that nothing bore out in time looks like a repeat, and is none.
+        match = find() if judgement.why != _NOT_BORNE_OUT else None
         kept = self._detector.keep_picture(picture)
         if self._looks is not None:
             self._looks.kept()
-        hashed = phash(planes)
-        same_as = None
-        # A change that nothing bore out in time looks like a repeat, and is none.
-        if self._reuse and judgement.why != _NOT_BORNE_OUT:
-            same_as = self._seen.find(kept, hashed, self._hypotheses.has_caret)
+        same_as = match.key if match is not None and match.certain else None
         if same_as is not None:
             judgement = replace(judgement, why="seen before")
         elif self._reuse:
             self._seen.add(self._key, kept, hashed)
-        return GateDecision(keep=True, judgement=judgement, key=self._key, same_as=same_as, moving=moving)
+        return GateDecision(keep=True, judgement=judgement, key=self._key, phash=hashed, same_as=same_as, moving=moving)
 
 
 def _moved_on(motion: MotionMonitor, picture: Picture) -> Judgement:
@@ -196,7 +220,7 @@ def pack_frame(
         "x-frame-captured-at": f"{captured_at_s:.3f}",
         "x-frame-track": track_sid,
         "x-frame-source": source,
-        "x-frame-phash": f"{phash(planes):016x}",
+        "x-frame-phash": f"{phash(planes) if decision.phash is None else decision.phash:016x}",
         "x-frame-text-density": f"{measured.text_density:.4f}",
         "x-frame-edge-energy": f"{measured.edge_energy:.4f}",
         "x-frame-changed-share": f"{measured.changed_share:.4f}",

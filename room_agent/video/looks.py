@@ -30,6 +30,8 @@ RESTLESS_S = 60.0
 """For this time after a region was sent without having come to rest, it waits as long as a moving one."""
 _MOST_RESTLESS = 16
 _NEAR_CELLS = 16
+_FIGURE_CELLS = 12
+"""A figure is no wider. A line that was sent while it was typed is, and a caret may go on blinking in it."""
 _BUSY_S = 6.0
 """A scene that follows another within this time must rest as long as an edit."""
 
@@ -76,6 +78,8 @@ class TrackLooks:
             # At so low a rate the next look comes too late.
             return True
         near = [one for one in content if one.overlaps(region, _NEAR_CELLS)]
+        # Of a figure that counts, one digit may rest while the next one moves on.
+        near += [one for one in self._restless_near(region, 1, now_s) if one.width <= _FIGURE_CELLS]
         rests = all(self._rests(one, now_s) for one in near)
         return rests or self.times.waiting_s(region, now_s) >= self._longest_wait_s(region, large, now_s)
 
@@ -92,9 +96,13 @@ class TrackLooks:
         return self.times.resting_s(region, now_s) >= rest_s
 
     def _longest_wait_s(self, region: Region, large: bool, now_s: float) -> float:
-        if any(now_s - at_s <= RESTLESS_S and region.overlaps(one, _NEAR_CELLS) for at_s, one in self._restless):
+        if self._restless_near(region, _NEAR_CELLS, now_s):
             return MOTION_EVERY_S
         return SCENE_MAX_WAIT_S if large else MAX_WAIT_S
+
+    def _restless_near(self, region: Region, margin: int, now_s: float) -> list[Region]:
+        """Return the regions near one that were lately sent without having come to rest."""
+        return [one for at_s, one in self._restless if now_s - at_s <= RESTLESS_S and one.overlaps(region, margin)]
 
     def kept(self) -> None:
         """Note that the picture became the reference: nothing differs any more."""

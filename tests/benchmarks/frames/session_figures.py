@@ -109,10 +109,18 @@ def stable_states(contents: Sequence[object], known: Sequence[bool]) -> list[Sta
             continue
         # Looks are a second apart, so a state of three seconds has four looks but for the last of the session.
         if index - first > STABLE_S:
-            known_at = next((at for at in range(first, index) if known[at]), None)
+            known_at = _known_at(contents, known, first, index)
             states.append(StableState(first=first, last=index - 1, known_at=known_at))
         first = index
     return states
+
+
+def _known_at(contents: Sequence[object], known: Sequence[bool], first: int, end: int) -> int | None:
+    """Return the look of a state at which it was known: at once where it is that of the last look known before."""
+    before = next((at for at in range(first - 1, -1, -1) if known[at]), None)
+    if before is not None and contents[before] == contents[first]:
+        return first
+    return next((at for at in range(first, end) if known[at]), None)
 
 
 def score(name: str, sessions: Sequence[tuple[SamplerRun, Sequence[object]]]) -> SessionScore:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -134,7 +136,18 @@ def test_a_caret_is_known_once_it_has_blinked_twice_and_a_letter_beside_other_ch
     learned(hypotheses, 0.0, caret)
     for second in (1.0, 2.0, 3.0):
         learned(hypotheses, second, page, changed=True)
-    assert not hypotheses.has_caret(caret.region)
+    assert not hypotheses.explains(caret)
     for second in (4.0, 5.0):
         learned(hypotheses, second, caret, changed=True)
-    assert hypotheses.has_caret(caret.region) and not hypotheses.has_caret(finding(RegionKind.CARET, left=300).region)
+    assert hypotheses.explains(caret) and not hypotheses.explains(finding(RegionKind.CARET, left=300))
+
+
+def test_a_new_scene_over_a_clock_is_content() -> None:
+    hypotheses, tick = Hypotheses(), finding(RegionKind.CLOCK, left=470, top=3)
+    learned(hypotheses, 0.0, tick)
+    scene = replace(
+        tick, kind=RegionKind.CONTENT, region=Region(top=2, bottom=270, left=0, right=480, cells=90_000, weight_luma=1)
+    )
+    digit = replace(tick, kind=RegionKind.CONTENT)
+    assert [one.kind for one in learned(hypotheses, 30.0, scene, digit)] == [RegionKind.CONTENT, RegionKind.CLOCK]
+    assert hypotheses.explains(digit) and not hypotheses.explains(scene)

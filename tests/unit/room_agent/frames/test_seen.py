@@ -17,7 +17,9 @@ def add(pictures: SeenPictures, key: int, planes: Planes) -> None:
 
 
 def found(pictures: SeenPictures, planes: Planes, *, has_caret: bool = False) -> int | None:
-    return pictures.find(ChangeDetector().picture(planes), phash(planes), lambda _: has_caret)
+    """Return the key of the picture that shows the same for certain."""
+    match = pictures.find(ChangeDetector().picture(planes), phash(planes), lambda _: has_caret)
+    return match.key if match is not None and match.certain else None
 
 
 def test_a_slide_that_is_flipped_back_is_found() -> None:
@@ -46,6 +48,8 @@ def test_a_letter_like_a_caret_makes_another_picture_unless_a_caret_blinks_there
     add(pictures, 1, desktop.planes())
     with_caret = desktop.with_changes(caret=(760, 158)).planes()
     assert found(pictures, with_caret) is None and found(pictures, with_caret, has_caret=True) == 1
+    doubtful = pictures.find(ChangeDetector().picture(with_caret), phash(with_caret), lambda _: False)
+    assert doubtful is not None and not doubtful.certain
 
 
 def test_the_memory_is_bounded_by_pictures_and_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,3 +60,11 @@ def test_the_memory_is_bounded_by_pictures_and_by_bytes(monkeypatch: pytest.Monk
     monkeypatch.setattr(seen, "MAX_BYTES", 3_000_000)
     add(pictures, 41, slide("Page 41", ()))
     assert len(pictures) == 1
+
+
+def test_a_picture_in_whose_noise_a_word_may_be_lost_is_not_taken_for_one_of_before() -> None:
+    pictures, desktop = SeenPictures(), Desktop()
+    add(pictures, 1, desktop.planes())
+    noisy = through_jpeg(desktop.planes(), 20)
+    match = pictures.find(ChangeDetector().picture(noisy), phash(noisy), lambda _: False)
+    assert match is not None and not match.certain

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from room_agent.frames.i420 import Planes
 from room_agent.frames.phash import phash
 from room_agent.frames.verdict import Verdict
 from room_agent.video.frame_gate import FrameGate, GateDecision, pack_frame
@@ -95,6 +96,20 @@ def test_a_small_shape_that_moves_back_is_not_sent() -> None:
     gate = FrameGate()
     decisions = [gate.offer(after if second % 4 == 1 else before, float(second)) for second in range(20)]
     assert kept_seconds(decisions) == [0]
+
+
+def test_a_page_that_returns_beside_a_caret_is_reused_once_the_caret_has_blinked() -> None:
+    page, goals = DESKTOP.planes(), slide("Goals", prose(3))
+    with_caret = DESKTOP.with_changes(caret=(760, 158)).planes()
+
+    def kept_after(returned: list[Planes]) -> list[tuple[int, int | None]]:
+        gate = FrameGate()
+        looks = [gate.offer(planes, float(second)) for second, planes in enumerate([page] * 3 + [goals] * 4 + returned)]
+        return [(second, decision.same_as) for second, decision in enumerate(looks) if decision.keep][2:]
+
+    assert kept_after([with_caret, with_caret, with_caret, page, page]) == [(10, 1)]
+    # A letter of a caret's outline stays, and makes another page.
+    assert kept_after([with_caret] * 5) == [(10, None)]
 
 
 def test_a_lost_frame_is_kept_again() -> None:
