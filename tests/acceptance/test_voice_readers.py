@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from livekit import api, rtc
 
 from room_agent.conversation.notices import NOTICE_TEXTS, Trouble
@@ -42,10 +41,7 @@ async def test_a_participant_without_audio_gets_complete_answers_and_delays_nobo
     assert scene.billed() == scene.charged()
 
 
-async def test_a_failure_to_publish_the_agents_audio_is_announced_once_and_recovers(
-    livekit: LiveKit, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("room_agent.audio.tts.COOLDOWN_S", 2.0)
+async def test_a_failure_to_publish_the_agents_audio_is_announced_once_and_recovers(livekit: LiveKit) -> None:
     async with voice_scene(livekit) as scene:
         await set_agent_may_publish(livekit, False)
         async with joined(livekit, ROOM, "ann") as ann:

@@ -52,9 +52,9 @@ async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 async def _twice(adapters: ConnectedAdapters, vendor: str) -> int:
     async with Relay(adapters.emulator.url + VENDORS[vendor][0]).running() as relay:
         adapters.provider(vendor, relay.url)
-        await adapters.send(vendor, "stream", model_request(vendor))
+        await adapters.send(vendor, "stream", model_request(vendor, timeout_s=60.0))
         await asyncio.sleep(SILENT_S)
-        await adapters.send(vendor, "stream", model_request(vendor))
+        await adapters.send(vendor, "stream", model_request(vendor, timeout_s=60.0))
         await adapters.providers.pop(vendor).aclose()
         return relay.connections
 

@@ -36,7 +36,7 @@ from room_agent.usage.journal import UsageJournal
 journal = UsageJournal.create(Path(sys.argv[1]), JournaledJob(room="{ROOM}", job_id="AJ_1", metadata="{{}}"))
 usage = SpeechMeter(lambda: 1_700_000_000.0, journal)
 socket = usage.socket("stt", "nova-3")
-for number in range(300):
+for number in range(int(sys.argv[2])):
     socket.will_send(50)
     socket.sent(0)
     usage.due()
@@ -93,11 +93,17 @@ class CountingVendor:
         return socket
 
 
+def run_killed_job(directory: Path, chunks: int = 3) -> None:
+    """Run a job until it kills itself."""
+    command = [sys.executable, "-c", KILLED_JOB, str(directory), str(chunks)]
+    assert subprocess.run(command, timeout=60).returncode == -signal.SIGKILL
+
+
 @pytest.fixture(scope="module")
 def killed_job(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A journal of 300 chunks, which a job wrote until it killed itself: more than one heartbeat carries."""
+    """The directory of the journal that a job wrote before it killed itself."""
     directory = tmp_path_factory.mktemp("killed")
-    assert subprocess.run([sys.executable, "-c", KILLED_JOB, str(directory)]).returncode == -signal.SIGKILL
+    run_killed_job(directory)
     return directory
 
 
@@ -146,7 +152,7 @@ def billed(router: ScriptedRouter) -> list[tuple[int, bool]]:
 async def test_a_killed_job_is_billed_and_its_room_is_closed_again(journal_of_killed_job: Path) -> None:
     async with ScriptedRouter().running() as router:
         assert await recover(journal_of_killed_job, router.url)
-        assert billed(router) == [(50, False)] * 300 + [(20, True)]
+        assert billed(router) == [(50, False)] * 3 + [(20, True)]
         assert (router.opened, router.closed) == (1, 1)
     assert os.listdir(journal_of_killed_job) == []
 
@@ -180,14 +186,15 @@ async def test_a_living_job_is_not_recovered(tmp_path: Path) -> None:
         assert billed(router) == [(50, True)]
 
 
-async def test_refused_events_are_sent_again_under_the_same_ids(journal_of_killed_job: Path) -> None:
+async def test_refused_events_are_sent_again_under_the_same_ids(tmp_path: Path) -> None:
     router = ScriptedRouter()
-    # The second half of the events is refused.
     router.heartbeat_statuses.extend([200, 503])
+    # These are more events than one heartbeat carries: the second half is refused.
+    await asyncio.to_thread(run_killed_job, tmp_path, 300)
     async with router.running():
-        assert not await recover(journal_of_killed_job, router.url)
+        assert not await recover(tmp_path, router.url)
         half = len(router.usage)
-        assert await recover(journal_of_killed_job, router.url)
+        assert await recover(tmp_path, router.url)
         assert (
             len(router.usage) == half + len(billed(router))
             and sum(audio_ms for audio_ms, _ in billed(router)) == 15_020
@@ -203,7 +210,7 @@ async def test_an_unreachable_router_leaves_the_journal_in_place(journal_of_kill
 async def test_two_workers_bill_a_dead_job_once(journal_of_killed_job: Path) -> None:
     async with ScriptedRouter().running() as router:
         await asyncio.gather(*(recover(journal_of_killed_job, router.url) for _ in range(2)))
-        assert len(router.usage) == 301 and router.opened == 1
+        assert len(router.usage) == 4 and router.opened == 1
 
 
 async def test_a_job_that_cannot_be_billed_does_not_delay_the_others(tmp_path: Path) -> None:
