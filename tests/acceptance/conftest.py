@@ -11,8 +11,11 @@ import pytest
 import pytest_asyncio
 
 from cluster.lab.stack.startup import Args
+from tests.support.certificates import one_certificate
 from tests.support.livekit_server import LiveKit, running_livekit
 from tests.support.stack import Stack, System, running_speech_system, running_stack
+
+__all__ = ["one_certificate"]
 
 
 @pytest.fixture(scope="module")

@@ -19,11 +19,12 @@ from PIL import Image
 from cluster.lab.results import record
 from cluster.lab.stack.plan import VOICE_ROOM, demo_rooms
 from cluster.lab.stack.ports import free_ports
-from cluster.lab.stack.ray_node import ray_environment, write_config
+from cluster.lab.stack.ray_node import STARTED_LINE, ray_environment, write_config
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 MARK = "RAYROOM_TEST_RUN"
+START_TIMEOUT_S = 300.0
 
 
 @contextmanager
@@ -68,7 +69,7 @@ def demo(directory: Path, *options: str) -> tuple[str, ...]:
 
 
 def test_a_demo_keeps_frames_drops_repeats_and_ends_with_equal_totals(tmp_path: Path) -> None:
-    with command(*demo(tmp_path / "run", "--seconds", "40", "--rooms", "2")) as process:
+    with command(*demo(tmp_path / "run", "--seconds", "30", "--rooms", "2")) as process:
         assert process.stdout is not None
         output = process.stdout.read()
         assert process.wait(120) == 0, output
@@ -104,10 +105,12 @@ def costs(run: record.Run, column: str) -> list[int]:
     return values
 
 
-@pytest.mark.parametrize(("after_s", "number"), [(1.5, signal.SIGINT), (12.0, signal.SIGTERM)])
-def test_a_stopped_demo_leaves_no_process(tmp_path: Path, after_s: float, number: signal.Signals) -> None:
+@pytest.mark.parametrize(("line", "number"), [("", signal.SIGINT), (STARTED_LINE, signal.SIGTERM)])
+def test_a_demo_that_is_stopped_while_ray_or_the_app_starts_leaves_no_process(
+    tmp_path: Path, line: str, number: signal.Signals
+) -> None:
     with command(*demo(tmp_path / "run", "--rooms", "1")) as process:
-        time.sleep(after_s)
+        _wait_until_logged(tmp_path / "run" / "logs" / "ray.log", line)
         process.send_signal(number)
         assert process.wait(120) != 0
 
@@ -141,8 +144,17 @@ def test_serve_run_works_without_keys_backend_or_fast_path(tmp_path: Path) -> No
     assert "fast path disabled" in output and "vendors simulated" in output and "keys generated" in output
 
 
+def _wait_until_logged(log: Path, line: str) -> None:
+    end_s = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < end_s:
+        if log.exists() and line in log.read_text("utf-8", "replace"):
+            return
+        time.sleep(0.1)
+    raise TimeoutError(line)
+
+
 def _wait_until_ready(url: str) -> None:
-    end_s = time.monotonic() + 300
+    end_s = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < end_s:
         try:
             if httpx.get(url, timeout=2).is_success:

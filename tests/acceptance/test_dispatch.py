@@ -14,10 +14,10 @@ from cluster.lab.stack.processes import Processes
 from room_agent.worker import REGISTERED
 from tests.acceptance.test_voice_job import room_job
 from tests.support.dispatch import running_dispatch
+from tests.support.eventually import eventually
 from tests.support.livekit_server import LiveKit
 from tests.support.screen_share_participant import joined_with_screen
 from tests.support.scripted_router import ScriptedRouter
-from tests.support.stack import eventually
 
 ROOM = "tenant_acme_watched"
 COMMAND = (sys.executable, "-m", "room_agent", "start")

@@ -6,9 +6,10 @@ import asyncio
 
 from livekit import rtc
 
+from tests.support.eventually import eventually
 from tests.support.meeting import dispatch
 from tests.support.screen_share_participant import joined_with_screen
-from tests.support.stack import Stack, eventually
+from tests.support.stack import Stack
 
 
 async def wait_for_sampled_tracks(stack: Stack, room: str, tracks: int, timeout_s: float = 60.0) -> None:

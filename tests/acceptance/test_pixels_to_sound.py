@@ -17,11 +17,11 @@ import pytest
 
 from cluster.lab.emulator.engines import load_engines
 from cluster.lab.emulator.engines.tts import SpeechEngine
+from tests.support.eventually import eventually
 from tests.support.knowledge_base import KnowledgeBase, random_number
 from tests.support.meeting import open_meeting
 from tests.support.meeting_participant import MeetingParticipant, joined
-from tests.support.stack import Stack, System, eventually
-from tests.support.trpc_backend import set_faults
+from tests.support.stack import Stack, System
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -47,7 +47,6 @@ PHRASES = (
 )
 WAIT_S = 60.0
 TRIES = 3
-EVERY_REQUEST = 1_000
 BACKEND = "node"
 
 
@@ -209,20 +208,6 @@ async def test_a_question_is_answered_from_the_screen_while_the_backend_is_stopp
         finally:
             backend.send_signal(signal.SIGCONT)
         assert await ask_for_number(scene.knowledge_base.budgets["acme"], ASKS_BUDGET, ann)
-
-
-async def test_a_question_is_answered_from_the_screen_while_the_backend_refuses_searches(scene: Scene) -> None:
-    number, room = random_number(), "tenant_acme_refused"
-    async with open_meeting(scene.stack, room) as meeting, joined(scene.stack.livekit, room, "ann") as ann:
-        await ann.share_screen(number)
-        await meeting.wait_for_microphones()
-        await eventually(lambda: is_described(ann, number), WAIT_S)
-        await set_faults(scene.stack.backend, failSearch=EVERY_REQUEST)
-        try:
-            await ask_until_answer(ann, ASKS_BUDGET, "I find nothing about budget project falcon.")
-        finally:
-            await set_faults(scene.stack.backend, failSearch=0)
-        assert await ask_for_number(number, ASKS_SLIDE, ann)
 
 
 def backend_process(stack: Stack) -> psutil.Process:

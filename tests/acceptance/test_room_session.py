@@ -17,10 +17,10 @@ from room_agent.frames.i420 import Planes
 from room_agent.session import RoomSession
 from room_agent.video.frame_gate import GateDecision
 from room_agent.video.recorder import FrameRecorder
+from tests.support.eventually import eventually
 from tests.support.livekit_server import LiveKit
 from tests.support.screen_share_participant import ScreenShareParticipant, joined_with_screen
 from tests.support.scripted_router import ScriptedRouter
-from tests.support.stack import eventually
 
 ROOM = "tenant_acme_session"
 
@@ -70,14 +70,13 @@ async def test_a_busy_router_gets_fewer_frames_and_the_lost_slide_again(livekit:
 
 
 async def test_a_slide_that_ends_before_its_response_is_still_described(livekit: LiveKit) -> None:
-    async with (
-        ScriptedRouter(frame_delay_s=3.0).running() as router,
-        attended_room(livekit, router.url) as (session, ann),
-    ):
+    async with ScriptedRouter().running() as router, attended_room(livekit, router.url) as (session, ann):
+        router.may_describe.clear()
         await eventually(lambda: session.counters.frames_kept)
         await ann.stop_sharing()
         await eventually(lambda: session.counters.tracks_watched == 0)
         assert not ann.descriptions
+        router.may_describe.set()
         await eventually(lambda: ann.descriptions)
 
 

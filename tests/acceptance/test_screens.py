@@ -20,12 +20,13 @@ from cluster.lab.emulator.core.engines import Engines
 from cluster.lab.emulator.engines.answerer import RuleAnswerer
 from cluster.lab.emulator.engines.ocr import OcrEngine
 from room_agent.session import TOPIC
+from tests.support.eventually import eventually
 from tests.support.knowledge_base import random_number
 from tests.support.livekit_server import LiveKit
 from tests.support.meeting import Meeting, open_meeting
 from tests.support.participant import Participant, connected
 from tests.support.screens import prose
-from tests.support.stack import System, eventually
+from tests.support.stack import System
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

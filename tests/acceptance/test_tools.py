@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+from tests.support.eventually import eventually
 from tests.support.meeting import open_meeting
 from tests.support.participant import Participant, connected
-from tests.support.stack import Stack, eventually
+from tests.support.stack import Stack
 from tests.support.tool_servers import OrderServer
 from tests.support.trpc_backend import add_tenant
 

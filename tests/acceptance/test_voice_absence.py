@@ -10,12 +10,29 @@ import pytest
 from livekit import rtc
 
 from cluster.lab.demo.speech_synth import speech
-from room_agent.core.participants import LEFT_S
 from tests.acceptance.voice_scene import ROOM, VoiceScene, speak_question, voice_scene
+from tests.support.eventually import eventually
 from tests.support.livekit_server import LiveKit
 from tests.support.scripted_router import ScriptedRouter
 from tests.support.speaking_participant import SpeakingParticipant, joined
-from tests.support.stack import eventually
+
+SENTENCE = "Well, let me see. "
+LEFT_S = 4.0
+"""In place of ten seconds of absence, after which a participant counts as gone."""
+
+
+@pytest.fixture
+def left_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("room_agent.core.participants.LEFT_S", LEFT_S)
+
+
+async def reconnect(room: rtc.Room) -> None:
+    """Lose the connection of `room`; return once it is there again."""
+    reconnected = asyncio.Event()
+    room.on("reconnected", reconnected.set)
+    await room.simulate_scenario(rtc.SimulateScenarioKind.SIMULATE_FULL_RECONNECT)
+    async with asyncio.timeout(60.0):
+        await reconnected.wait()
 
 
 async def wait_for_chat(scene: VoiceScene, *participants: SpeakingParticipant) -> None:
@@ -29,7 +46,7 @@ async def wait_for_chat(scene: VoiceScene, *participants: SpeakingParticipant) -
 @asynccontextmanager
 async def answering_ann(livekit: LiveKit) -> AsyncIterator[tuple[VoiceScene, SpeakingParticipant]]:
     """Yield a room with bob in it while a question of ann is answered, until the router may finish."""
-    router = ScriptedRouter(answer_chunks=["Well, let me see. "])
+    router = ScriptedRouter(answer_chunks=[SENTENCE])
     router.may_finish.clear()
     async with (
         voice_scene(livekit, router, voice=False) as scene,
@@ -45,14 +62,15 @@ async def answering_ann(livekit: LiveKit) -> AsyncIterator[tuple[VoiceScene, Spe
 @pytest.mark.parametrize("disconnected", ["ann", "agent"])
 @pytest.mark.parametrize("speaking", [False, True])
 async def test_an_answer_continues_after_a_reconnect(livekit: LiveKit, disconnected: str, speaking: bool) -> None:
-    router = ScriptedRouter(answer_chunks=["Well, let me see. "] * 8, chunk_delay_s=1.0)
+    router = ScriptedRouter(answer_chunks=[SENTENCE] * 4, last_chunks=[SENTENCE] * 6)
+    router.may_finish.clear()
     async with voice_scene(livekit, router) as scene, joined(livekit, ROOM, "ann") as ann:
         await speak_question(scene, ann, "What is it?")
         await eventually(lambda: ann.agent_speech_ms > 300 if speaking else router.chat_requests)
-        room = ann.room if disconnected == "ann" else scene.session._room
-        await room.simulate_scenario(rtc.SimulateScenarioKind.SIMULATE_FULL_RECONNECT)
-        await eventually(lambda: scene.speech.report().get("voice_answers") == 1)
+        await reconnect(ann.room if disconnected == "ann" else scene.session._room)
         speech_ms = ann.agent_speech_ms
+        router.may_finish.set()
+        await eventually(lambda: scene.speech.report().get("voice_answers") == 1)
         await eventually(lambda: ann.agent_speech_ms > speech_ms + 300)
         assert len(router.chat_requests) == 1 and router.cancelled_chats == 0
         assert scene.speech.report()["voice_interruptions"] == 0
@@ -75,9 +93,10 @@ async def test_a_question_transcribed_during_a_reconnect_is_answered_afterwards(
 
 
 async def test_the_answer_to_a_participant_who_left_ends_after_a_while_without_any_event(
-    livekit: LiveKit, monkeypatch: pytest.MonkeyPatch
+    livekit: LiveKit, left_soon: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    router = ScriptedRouter(answer_chunks=["Well, let me see. "] * 400, chunk_delay_s=0.1)
+    router = ScriptedRouter(answer_chunks=[SENTENCE])
+    router.may_finish.clear()
     async with voice_scene(livekit, router, voice=False) as scene, joined(livekit, ROOM, "ann") as ann:
         async with joined(livekit, ROOM, "bob") as bob:
             await wait_for_chat(scene, ann, bob)
@@ -93,8 +112,9 @@ async def test_the_answer_to_a_participant_who_left_ends_after_a_while_without_a
         assert scene.speech.report()["voice_interruptions"] == 1 and len(router.chat_requests) == 1
 
 
-async def test_a_waiting_question_is_dropped_when_its_asker_leaves(livekit: LiveKit) -> None:
-    router = ScriptedRouter(answer_chunks=["Well, let me see. "] * 20, chunk_delay_s=0.1)
+async def test_a_waiting_question_is_dropped_when_its_asker_leaves(livekit: LiveKit, left_soon: None) -> None:
+    router = ScriptedRouter(answer_chunks=[SENTENCE])
+    router.may_finish.clear()
     async with voice_scene(livekit, router, voice=False) as scene, joined(livekit, ROOM, "ann") as ann:
         async with joined(livekit, ROOM, "bob") as bob:
             await wait_for_chat(scene, ann, bob)
@@ -102,6 +122,8 @@ async def test_a_waiting_question_is_dropped_when_its_asker_leaves(livekit: Live
             await eventually(lambda: router.chat_requests)
             await bob.send_chat("Rayroom, what is my salary?")
             await eventually(lambda: len(scene.speech.voice.responder.askers) == 2)  # type: ignore[union-attr]
+        await eventually(lambda: "bob" not in scene.session._room.remote_participants)
+        router.may_finish.set()
         await eventually(lambda: ann.answers())
         router.answer_chunks = ["Yes."]
         await ann.send_chat("And is it so?")
@@ -114,7 +136,8 @@ async def test_a_waiting_question_is_dropped_when_its_asker_leaves(livekit: Live
 async def test_a_remark_to_another_participant_is_not_joined_to_a_pending_question(
     livekit: LiveKit,
 ) -> None:
-    router = ScriptedRouter(answer_chunks=["Yes."], chunk_delay_s=2.5)
+    router = ScriptedRouter(answer_chunks=["Yes."])
+    router.may_begin.clear()
     async with (
         voice_scene(livekit, router, voice=False) as scene,
         joined(livekit, ROOM, "ann") as ann,
@@ -126,13 +149,15 @@ async def test_a_remark_to_another_participant_is_not_joined_to_a_pending_questi
         await ann.send_chat("Bob, my password is hunter two.")
         await ann.send_chat("mm-hmm")
         await eventually(lambda: scene.speech.report()["voice_not_for_us"] == 2)
+        router.may_begin.set()
         await eventually(lambda: ann.answers())
         assert [request["messages"][-1]["content"] for request in router.chat_requests] == ["Rayroom, what is it?"]
         assert router.cancelled_chats == 0
 
 
 async def test_a_continuation_before_the_first_word_of_the_answer_is_joined_to_the_question(livekit: LiveKit) -> None:
-    router = ScriptedRouter(answer_chunks=["Yes."], chunk_delay_s=2.0)
+    router = ScriptedRouter(answer_chunks=["Yes."])
+    router.may_begin.clear()
     async with (
         voice_scene(livekit, router, voice=False) as scene,
         joined(livekit, ROOM, "ann") as ann,
@@ -142,6 +167,8 @@ async def test_a_continuation_before_the_first_word_of_the_answer_is_joined_to_t
         await ann.send_chat("Rayroom, what is it?")
         await eventually(lambda: router.chat_requests)
         await ann.send_chat("The one below, I mean.")
+        await eventually(lambda: len(router.chat_requests) == 2)
+        router.may_begin.set()
         await eventually(lambda: ann.answers())
         assert router.chat_requests[-1]["messages"][-1]["content"] == "Rayroom, what is it? The one below, I mean."
         assert len(router.chat_requests) == 2 and router.cancelled_chats == 1

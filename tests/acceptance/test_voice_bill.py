@@ -21,9 +21,10 @@ from cluster.lab.emulator.core.content import RequestMessage
 from cluster.lab.emulator.engines import Engines
 from routing.models import Usage
 from routing.prices import load_prices
+from tests.support.eventually import eventually
 from tests.support.meeting import Meeting, open_meeting
 from tests.support.speaking_participant import SpeakingParticipant, joined
-from tests.support.stack import Stack, System, eventually
+from tests.support.stack import Stack, System
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

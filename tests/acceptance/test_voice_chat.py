@@ -8,10 +8,10 @@ from contextlib import AsyncExitStack
 from livekit import rtc
 
 from tests.acceptance.voice_scene import ROOM, voice_scene
+from tests.support.eventually import eventually
 from tests.support.livekit_server import LiveKit
 from tests.support.participant import Participant, connected
 from tests.support.scripted_router import ScriptedRouter
-from tests.support.stack import eventually
 
 
 def is_answered(participant: Participant, identity: str) -> bool:
@@ -25,7 +25,7 @@ def notices_to(participant: Participant) -> list[str]:
 
 async def test_a_message_before_the_room_is_open_is_answered_later(livekit: LiveKit) -> None:
     router = ScriptedRouter()
-    router.open_statuses.extend([503] * 5)
+    router.open_statuses.extend([503] * 1_000)
     async with (
         voice_scene(livekit, router, voice=False) as scene,
         connected(Participant(), livekit, ROOM, "ann") as ann,
@@ -35,6 +35,7 @@ async def test_a_message_before_the_room_is_open_is_answered_later(livekit: Live
         await asyncio.sleep(1.0)
         await ann.send_chat("What is it?")
         assert router.opened == 0
+        router.open_statuses.clear()
         await eventually(lambda: ann.answers())
         assert scene.speech.report()["chat_taken"] == 1
 

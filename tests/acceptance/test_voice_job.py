@@ -13,11 +13,11 @@ import pytest
 from cluster.lab.emulator import Emulator
 from cluster.lab.stack.processes import Processes
 from room_agent.worker import REGISTERED
+from tests.support.eventually import eventually
 from tests.support.livekit_server import LiveKit
 from tests.support.meeting import dispatch
 from tests.support.scripted_router import ScriptedRouter
 from tests.support.speaking_participant import joined
-from tests.support.stack import eventually
 
 
 def worker_environment(livekit: LiveKit, router: ScriptedRouter, emulator: Emulator, directory: Path) -> dict[str, str]:

@@ -10,9 +10,9 @@ from livekit import api
 
 from cluster.lab.demo.speech_synth import speech
 from tests.acceptance.voice_scene import ROOM, VoiceScene, speak_question, voice_scene
+from tests.support.eventually import eventually
 from tests.support.livekit_server import LiveKit
 from tests.support.speaking_participant import SpeakingParticipant, joined
-from tests.support.stack import eventually
 
 
 class LiveKitWithNames(LiveKit):

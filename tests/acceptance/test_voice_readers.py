@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 from livekit import api, rtc
 
 from room_agent.conversation.notices import NOTICE_TEXTS, Trouble
 from tests.acceptance.voice_scene import ROOM, speak_question, voice_scene
+from tests.support.eventually import eventually
 from tests.support.livekit_server import LiveKit
 from tests.support.participant import Participant, connected
 from tests.support.speaking_participant import joined
-from tests.support.stack import eventually
 
 WITHOUT_AUDIO = rtc.RoomOptions(auto_subscribe=False)
 
@@ -41,7 +42,10 @@ async def test_a_participant_without_audio_gets_complete_answers_and_delays_nobo
     assert scene.billed() == scene.charged()
 
 
-async def test_a_failure_to_publish_the_agents_audio_is_announced_once_and_recovers(livekit: LiveKit) -> None:
+async def test_a_failure_to_publish_the_agents_audio_is_announced_once_and_recovers(
+    livekit: LiveKit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("room_agent.audio.tts.COOLDOWN_S", 2.0)
     async with voice_scene(livekit) as scene:
         await set_agent_may_publish(livekit, False)
         async with joined(livekit, ROOM, "ann") as ann:

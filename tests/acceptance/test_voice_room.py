@@ -10,10 +10,10 @@ from livekit import rtc
 from cluster.lab.demo.speech_synth import silence
 from room_agent.conversation.llm import MAX_OUTPUT_TOKENS
 from tests.acceptance.voice_scene import ROOM, speak_question, voice_scene
+from tests.support.eventually import eventually
 from tests.support.livekit_server import LiveKit
 from tests.support.scripted_router import ScriptedRouter
 from tests.support.speaking_participant import joined
-from tests.support.stack import eventually
 
 
 async def test_a_spoken_question_is_answered_in_speech_and_text(livekit: LiveKit) -> None:

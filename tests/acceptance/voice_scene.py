@@ -14,11 +14,11 @@ from room_agent.core.router_transport import HttpTransport
 from room_agent.core.settings import SpeechSettings
 from room_agent.room_speech import RoomSpeech
 from room_agent.session import RoomSession
+from tests.support.eventually import eventually
 from tests.support.livekit_server import LiveKit
 from tests.support.scripted_router import ScriptedRouter
 from tests.support.speaking_participant import SpeakingParticipant
 from tests.support.speech_settings import settings_for
-from tests.support.stack import eventually
 
 ROOM = "tenant_acme_spoken"
 

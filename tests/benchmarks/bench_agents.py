@@ -32,10 +32,10 @@ from tests.benchmarks import plain_agent
 from tests.benchmarks.busy_meeting import MeetingMode, meeting
 from tests.benchmarks.cores import cpu_s, descendants
 from tests.benchmarks.machine import load_per_core, machine_is_busy
+from tests.support.eventually import eventually
 from tests.support.livekit_server import ROOT, LiveKit, running_livekit
 from tests.support.meeting import dispatch
 from tests.support.scripted_router import ScriptedRouter
-from tests.support.stack import eventually
 
 RAYROOM, PLAIN = "rayroom", plain_agent.AGENT_NAME
 AGENT = ParticipantInfo.Kind.AGENT

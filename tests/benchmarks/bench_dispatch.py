@@ -20,9 +20,9 @@ from cluster.lab.stack.ports import free_ports
 from routing.latency import percentile
 from tests.benchmarks.machine import load_per_core, machine_is_busy
 from tests.support.dispatch import FailingProxy, running_dispatch
+from tests.support.eventually import eventually
 from tests.support.livekit_server import LiveKit, running_livekit
 from tests.support.signal_participant import SignalWorker, join_by_signal
-from tests.support.stack import eventually
 
 TIMEOUT_S = 180.0
 LATE_S = 5.0

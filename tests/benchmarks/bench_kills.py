@@ -33,10 +33,10 @@ from cluster.lab.stack.ports import free_ports
 from cluster.lab.stack.processes import Processes
 from room_agent.worker import REGISTERED
 from tests.benchmarks.machine import machine_is_busy
+from tests.support.eventually import eventually
 from tests.support.livekit_server import ROOT, LiveKit
 from tests.support.screen_share_participant import ScreenShareParticipant, joined_with_screen
 from tests.support.scripted_router import ScriptedRouter
-from tests.support.stack import eventually
 
 WORKER = (sys.executable, "-m", "room_agent", "start")
 DISPATCH = (Path(sys.executable).parent / "rayroom", "dispatch")

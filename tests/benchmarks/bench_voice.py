@@ -36,11 +36,12 @@ from routing.models import Passage
 from tests.benchmarks.machine import load_per_core, machine_is_busy
 from tests.benchmarks.voice_contestants import RAYROOM, ROOMS, ConnectionSettings, Contestant
 from tests.benchmarks.voice_turn import STAGES, RecordedLatencyModel, Row, row_of
+from tests.support.eventually import eventually
 from tests.support.gateway import KEYS, Tenants, gateway_in_process
 from tests.support.livekit_server import LiveKit, running_livekit
 from tests.support.speaking_participant import SpeakingParticipant, joined
 from tests.support.speech_settings import settings_for
-from tests.support.stack import eventually, running_stack
+from tests.support.stack import running_stack
 
 MODEL = "gpt-6-luna"
 QUESTION = "What does the second chart say?"

@@ -27,7 +27,7 @@ from room_agent.room_speech import RoomSpeech
 from room_agent.session import RoomSession
 from tests.benchmarks.plain_session import plain_session
 from tests.benchmarks.voice_turn import Stamps
-from tests.support.stack import eventually
+from tests.support.eventually import eventually
 
 RAYROOM, PLAIN, PREEMPTIVE = "rayroom", "plain session", "plain, asks early"
 ROOMS = {RAYROOM: "tenant_acme_bench", PLAIN: "plain", PREEMPTIVE: "plain_early"}

@@ -7,7 +7,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from cluster.lab.emulator import Emulator, EmulatorState
+from tests.support.certificates import one_certificate
 from tests.support.sleep_probe import SleepProbe
+
+__all__ = ["one_certificate"]
 
 
 @pytest.fixture

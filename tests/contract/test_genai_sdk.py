@@ -14,6 +14,7 @@ from google import genai
 from google.genai import errors, types
 
 from cluster.lab.emulator import Emulator, EmulatorState, Extras, Fault, RateLimits
+from tests.support.eventually import eventually
 from tests.support.pictures import jpeg
 from tests.support.sleep_probe import SleepProbe
 
@@ -205,5 +206,6 @@ async def test_a_disconnect_is_noticed_at_once_and_recorded_with_the_tokens_sent
         await sleep_probe.long_sleep_started.wait()
     call.cancel()
     await asyncio.wait({call})
-    await asyncio.sleep(0.05)
-    assert emulator.journal[0].disconnected_at_s is not None and emulator.journal[0].completion_tokens == 8
+    await eventually(lambda: emulator.journal[0].disconnected_at_s is not None, 5.0)
+    (seen,) = emulator.journal
+    assert seen.completion_tokens == 8

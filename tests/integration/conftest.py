@@ -10,8 +10,11 @@ import pytest
 
 from deployments.gateway.service import Gateway
 from deployments.routes import build_routes
+from tests.support.certificates import one_certificate
 from tests.support.credentials import Bearer, room_token
 from tests.support.gateway import InProcessCluster, gateway_in_process
+
+__all__ = ["one_certificate"]
 
 
 @pytest.fixture

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.support.stack import FAST, eventually, running_stack
+from tests.support.eventually import eventually
+from tests.support.stack import FAST, running_stack
 
 REPLICAS_TIMEOUT_S = 90.0
 ROOMS = 20

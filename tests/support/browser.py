@@ -6,14 +6,13 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright
 
 from routing.errors import ConfigurationError
 
@@ -69,29 +68,32 @@ class OpenPage:
 
 
 @asynccontextmanager
+async def running_chromium() -> AsyncIterator[Browser]:
+    """Yield a running Chromium."""
+    async with async_playwright() as playwright:
+        chromium = await playwright.chromium.launch(
+            executable_path=find_chromium(), args=CHROMIUM_FLAGS, timeout=TIMEOUT_MS
+        )
+        try:
+            yield chromium
+        finally:
+            await chromium.close()
+
+
+@asynccontextmanager
 async def open_page(
-    file: Path, *, width_px: int = 1_280, scheme: Literal["light", "dark"] = "light"
+    chromium: Browser, file: Path, *, width_px: int = 1_280, scheme: Literal["light", "dark"] = "light"
 ) -> AsyncIterator[OpenPage]:
-    """Yield a local page in a new Chromium, without a network and with an empty profile."""
-    with tempfile.TemporaryDirectory(prefix="chromium-") as profile:
-        async with async_playwright() as playwright:
-            options: dict[str, Any] = {"viewport": {"width": width_px, "height": 900}, "color_scheme": scheme}
-            context = await playwright.chromium.launch_persistent_context(
-                profile,
-                executable_path=find_chromium(),
-                args=CHROMIUM_FLAGS,
-                offline=True,
-                timeout=TIMEOUT_MS,
-                **options,
-            )
-            try:
-                context.set_default_timeout(TIMEOUT_MS)
-                opened = OpenPage(await context.new_page())
-                opened.page.on("request", lambda request: opened.requested_urls.append(request.url))
-                opened.page.on("console", lambda message: opened.messages.append(message.text))
-                opened.page.on("pageerror", lambda error: opened.messages.append(str(error)))
-                opened.page.on("dialog", lambda dialog: opened.messages.append(dialog.type))
-                await opened.page.goto(file.as_uri())
-                yield opened
-            finally:
-                await context.close()
+    """Yield a local page, without a network and with an empty profile."""
+    context = await chromium.new_context(viewport={"width": width_px, "height": 900}, color_scheme=scheme, offline=True)
+    try:
+        context.set_default_timeout(TIMEOUT_MS)
+        opened = OpenPage(await context.new_page())
+        opened.page.on("request", lambda request: opened.requested_urls.append(request.url))
+        opened.page.on("console", lambda message: opened.messages.append(message.text))
+        opened.page.on("pageerror", lambda error: opened.messages.append(str(error)))
+        opened.page.on("dialog", lambda dialog: opened.messages.append(dialog.type))
+        await opened.page.goto(file.as_uri())
+        yield opened
+    finally:
+        await context.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -61,10 +62,8 @@ class Screen:
 
     def __init__(self, theme: Theme = LIGHT, size: tuple[int, int] = SIZE, lines: int = 20) -> None:
         self.theme = theme
-        self.image = Image.new("RGB", size, theme.paper)
+        self.image = _page(theme, size, lines).copy()
         self.draw = ImageDraw.Draw(self.image)
-        for row, line in enumerate(prose(lines)):
-            self.text((60, 60 + 24 * row), line)
 
     def text(self, at: Point, text: str, colour: Colour | None = None, side_px: int = 14) -> Screen:
         font = ImageFont.load_default(side_px)
@@ -100,6 +99,16 @@ class Screen:
 
     def planes(self) -> Planes:
         return planes_of(self.image)
+
+
+@lru_cache(maxsize=16)
+def _page(theme: Theme, size: tuple[int, int], lines: int) -> Image.Image:
+    """Return the page of text with which a screen begins; its callers draw on copies."""
+    image = Image.new("RGB", size, theme.paper)
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(14)
+    for row, line in enumerate(prose(lines)):
+        draw.text((60, 60 + 24 * row), line, fill=theme.ink, font=font)
+    return image
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,7 @@ KEYS = Keys(
     agent=("agent-key-0123456789", "agent-key-next-one-1"), admin=("admin-key-0123456789",), token_secret="s" * 32
 )
 FAST = SimulationSettings(seed=7, speed=10_000)
+CATALOGUE = load_catalogue()
 SIMULATED = {
     "gemini": VendorSettings(api="gemini", simulated=True),
     "anthropic": VendorSettings(api="anthropic", simulated=True),
@@ -195,7 +196,7 @@ async def gateway_in_process(
 ) -> AsyncIterator[tuple[Gateway, InProcessCluster]]:
     """Yield a gateway and its costs; `changes` replace fields of its GatewaySettings."""
     cluster = InProcessCluster(path / "journal.db")
-    leaf = leaf or ModelReplica(vendors, simulation, load_catalogue())
+    leaf = leaf or ModelReplica(vendors, simulation, CATALOGUE)
     settings = GatewaySettings(
         vision=VisionSettings(simple=("gemini-3.5-flash-lite", "gpt-6-luna"), complex=("claude-sonnet-5-5",)),
         llm=llm or ServiceSettings(simple=("gpt-6-luna", "gemini-3.5-flash-lite"), complex=("gpt-6.1-sol",)),
@@ -210,7 +211,7 @@ async def gateway_in_process(
     )
     handles = ModelHandles(vision=leaf, llm=leaf, embeddings=leaf)
     settings = replace(settings, **changes)
-    models = catalogue or load_catalogue()
+    models = catalogue or CATALOGUE
     metrics = None
     if instruments is not None:
         metrics = ServeMetrics(router_instruments(settings, models, instruments.make, wait_s=0.0))

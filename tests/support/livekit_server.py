@@ -81,10 +81,6 @@ def _tail(log: Path) -> str:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(STOP_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        # It waits until its rooms are empty; a failed test may have left a participant in one.
-        process.kill()
-        process.wait(STOP_TIMEOUT_S)
+    # Not SIGTERM: it would wait until its rooms are empty, and a killed agent stays in its room for a while.
+    process.kill()
+    process.wait(STOP_TIMEOUT_S)

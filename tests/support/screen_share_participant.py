@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from livekit import rtc
@@ -42,6 +43,7 @@ async def joined_with_screen(
         yield participant
 
 
+@lru_cache(maxsize=8)
 def _slide(number: int) -> bytes:
     image = Image.new("RGBA", SIZE_PX, "white")
     draw = ImageDraw.Draw(image)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
+from typing import Any
 
 import av
 import numpy as np
@@ -106,11 +108,13 @@ def photo(size: Size = (1280, 720), seed: int = 7) -> Planes:
 
 def planes_of(image: Image.Image) -> Planes:
     """Return an RGB picture as limited range BT.601 I420; odd sides round the chroma up."""
-    red, green, blue = np.moveaxis(np.asarray(image, np.float32), 2, 0)
-    y = 16 + (65.481 * red + 128.553 * green + 24.966 * blue) / 255
-    u = 128 + (-37.797 * red - 74.203 * green + 112.0 * blue) / 255
-    v = 128 + (112.0 * red - 93.786 * green - 18.214 * blue) / 255
-    return Planes(y=_to_bytes(y), u=_to_bytes(_halved(u)), v=_to_bytes(_halved(v)))
+    channels = [np.ascontiguousarray(channel) for channel in np.moveaxis(np.asarray(image), 2, 0)]
+    quarters = [_summed_by_four(channel) for channel in channels]
+    return Planes(
+        y=_weighted(channels, (65.481, 128.553, 24.966), 16, 255),
+        u=_weighted(quarters, (-37.797, -74.203, 112.0), 128, 4 * 255),
+        v=_weighted(quarters, (112.0, -93.786, -18.214), 128, 4 * 255),
+    )
 
 
 def rgb_of(planes: Planes) -> Image.Image:
@@ -185,14 +189,23 @@ def _draw_dialog(draw: ImageDraw.ImageDraw, text: str, size: Size) -> None:
     draw.text((left + 262, top + 100), "OK", fill=(255, 255, 255), font=_font(15))
 
 
-def _halved(plane: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    height, width = plane.shape
-    even = np.pad(plane, ((0, height % 2), (0, width % 2)), mode="edge")
-    return (even[0::2, 0::2] + even[0::2, 1::2] + even[1::2, 0::2] + even[1::2, 1::2]) / np.float32(4)
+def _summed_by_four(channel: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint16]:
+    """Return the sum of each four pixels that share one value of chroma."""
+    height, width = channel.shape
+    even = np.pad(channel.astype(np.uint16), ((0, height % 2), (0, width % 2)), mode="edge")
+    rows = even[0::2] + even[1::2]
+    summed: npt.NDArray[np.uint16] = rows[:, 0::2] + rows[:, 1::2]
+    return summed
 
 
-def _to_bytes(plane: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    return np.rint(plane).astype(np.uint8)
+def _weighted(
+    channels: Sequence[npt.NDArray[Any]], weights: Sequence[float], offset: float, divisor: float
+) -> npt.NDArray[np.uint8]:
+    """Return the weighted sum of the channels. It is computed in place, because tests draw thousands of pictures."""
+    plane = np.full(channels[0].shape, offset, np.float32)
+    for channel, weight in zip(channels, weights, strict=True):
+        plane += channel * np.float32(weight / divisor)
+    return np.rint(plane, out=plane).astype(np.uint8)
 
 
 def _recoded(plane: npt.NDArray[np.uint8], quality: int) -> npt.NDArray[np.uint8]:

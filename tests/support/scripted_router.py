@@ -23,6 +23,8 @@ class ScriptedRouter:
     heartbeat_statuses: deque[int] = field(default_factory=deque)
     retry_after_s: str = "0"
     frame_delay_s: float = 0.0
+    may_describe: asyncio.Event = field(default_factory=asyncio.Event)
+    """Each description waits for it."""
     fps: float = 10.0
     heartbeat_every_s: float = 0.1
     takes_participants: bool = True
@@ -48,11 +50,15 @@ class ScriptedRouter:
     chat_requests: list[dict[str, Any]] = field(default_factory=list)
     chat_tokens: list[str] = field(default_factory=list)
     cancelled_chats: int = 0
+    may_begin: asyncio.Event = field(default_factory=asyncio.Event)
+    """Each answer waits for it before its first chunk."""
     may_finish: asyncio.Event = field(default_factory=asyncio.Event)
-    """Each answer waits for it after its last chunk."""
+    """Each answer waits for it after its last chunk but `last_chunks`."""
+    last_chunks: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.may_finish.set()
+        for event in (self.may_describe, self.may_begin, self.may_finish):
+            event.set()
 
     @property
     def url(self) -> str:
@@ -112,6 +118,7 @@ class ScriptedRouter:
     async def _frame(self, request: web.Request) -> web.Response:
         await request.read()
         await asyncio.sleep(self.frame_delay_s)
+        await self.may_describe.wait()
         self.tokens.append(request.headers["authorization"])
         if (status := _next_status(self.statuses)) != 200:
             return self._refusal(status)
@@ -136,10 +143,13 @@ class ScriptedRouter:
         response = web.StreamResponse(headers={"content-type": "text/event-stream"})
         await response.prepare(request)
         try:
+            await self.may_begin.wait()
             for chunk in self.answer_chunks:
                 await asyncio.sleep(self.chunk_delay_s)
                 await response.write(_chunk({"content": chunk}, None))
             await self.may_finish.wait()
+            for chunk in self.last_chunks:
+                await response.write(_chunk({"content": chunk}, None))
             await response.write(_chunk({}, "stop") + b"data: [DONE]\n\n")
         except (ConnectionError, asyncio.CancelledError):
             self.cancelled_chats += 1

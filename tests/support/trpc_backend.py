@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -82,6 +82,12 @@ async def _running(command: list[str], transformer: str) -> AsyncIterator[Backen
             await process.wait()
         # The transport is closed in the next turn of the loop; without this turn Python prints a warning.
         await asyncio.sleep(0)
+
+
+def amounts_since(before_nanousd: Mapping[str, int], totals_nanousd: Mapping[str, int]) -> dict[str, int]:
+    """Return the amounts added to the totals, of the tenants that have one."""
+    added = {tenant: total - before_nanousd.get(tenant, 0) for tenant, total in totals_nanousd.items()}
+    return {tenant: amount for tenant, amount in added.items() if amount}
 
 
 async def set_faults(peer: BackendPeer, **faults: Any) -> None:

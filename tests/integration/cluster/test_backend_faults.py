@@ -13,7 +13,7 @@ from cluster.backend.trpc import TrpcBackend
 from cluster.costs.sending import read_set_aside, resend_parked
 from cluster.lab.stack.backend_peer import BackendPeer
 from tests.support.flush_bench import PARK_AFTER_S, FlushBench, flush_bench
-from tests.support.trpc_backend import EVERYDAY_FAULTS, running_backend, set_faults
+from tests.support.trpc_backend import EVERYDAY_FAULTS, amounts_since, running_backend, set_faults
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -33,9 +33,7 @@ class Sending:
     before_nanousd: dict[str, int]
 
     async def billed_nanousd(self) -> dict[str, int]:
-        totals = await self.peer.totals_nanousd()
-        billed = {tenant_id: total - self.before_nanousd.get(tenant_id, 0) for tenant_id, total in totals.items()}
-        return {tenant_id: amount for tenant_id, amount in billed.items() if amount}
+        return amounts_since(self.before_nanousd, await self.peer.totals_nanousd())
 
 
 @pytest_asyncio.fixture(params=["batches", "single calls"], loop_scope="module")

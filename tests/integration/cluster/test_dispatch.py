@@ -17,9 +17,9 @@ from cluster.lab.stack.ports import free_ports
 from room_agent.core.agents import AGENT_NAME_ATTRIBUTE
 from room_agent.heartbeat_sender import HeartbeatSender
 from tests.support.dispatch import FailingProxy, list_dispatches, running_dispatch
+from tests.support.eventually import eventually
 from tests.support.livekit_server import LiveKit, running_livekit
 from tests.support.signal_participant import SignalWorker, join_by_signal
-from tests.support.stack import eventually
 
 WAIT_S = 90.0
 (DISPATCH_PORT,) = free_ports(1)

@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from cluster.cli.main import main
 from cluster.lab.emulator.engines.tts import SpeechEngine
 
 ROOT = Path(__file__).parents[3]
@@ -86,13 +87,19 @@ def test_with_senses_it_recognises_a_phrase_of_the_file(tmp_path: Path) -> None:
     [(None, "cannot be read: No such file"), (b"\xff\xfe", "not UTF-8"), (b" \n", "no phrase"), (b"Xyzzq?\n", "xyzzq")],
 )
 def test_an_unusable_file_of_phrases_is_reported_without_a_traceback(
-    tmp_path: Path, content: bytes | None, message: str
+    tmp_path: Path,
+    content: bytes | None,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     if content is not None:
         (tmp_path / "phrases.txt").write_bytes(content)
-    with start_emulator("--port", "0", "--senses", str(tmp_path / "phrases.txt")) as process:
-        output, errors = process.communicate(timeout=30)
-    assert process.returncode == 2 and message in errors and "Traceback" not in errors and output == ""
+    monkeypatch.setattr("sys.argv", ["rayroom", "emulate", "--port", "0", "--senses", str(tmp_path / "phrases.txt")])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    output, errors = capsys.readouterr()
+    assert ended.value.code == 2 and message in errors and "Traceback" not in errors and output == ""
 
 
 def test_senses_without_their_packages_name_the_extra(tmp_path: Path) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 import io
 import os
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from PIL import Image, ImageStat
+from playwright.async_api import Browser
 from pypdf import PdfReader
 
 from cluster.lab.report import comparison, report
@@ -18,7 +21,9 @@ from cluster.lab.report.page import EmbeddedImage, Page, Section, write_page
 from cluster.lab.report.palette import PAPER, contrast
 from routing.errors import ConfigurationError
 from tests.support import runs
-from tests.support.browser import OpenPage, find_chromium, open_page
+from tests.support.browser import OpenPage, find_chromium, open_page, running_chromium
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 HOSTILE = "<script>alert('x')</script>"
 MIN_CONTRAST = 4.5
@@ -59,6 +64,12 @@ def full_page() -> Page:
         title="Kept frames", pictures=(EmbeddedImage(source=source, lines=("0:00:01.0 first frame", "$0.0004")),)
     )
     return report.page(runs.sample_run(), [section])
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def chromium() -> AsyncIterator[Browser]:
+    async with running_chromium() as chromium:
+        yield chromium
 
 
 @pytest.fixture(scope="module")
@@ -102,16 +113,16 @@ async def visible_texts(browser: OpenPage) -> list[dict[str, Any]]:
     return texts
 
 
-async def test_a_page_loads_nothing_and_logs_no_error(file: Path) -> None:
-    async with open_page(file) as browser:
+async def test_a_page_loads_nothing_and_logs_no_error(chromium: Browser, file: Path) -> None:
+    async with open_page(chromium, file) as browser:
         await browser.page.wait_for_load_state("networkidle")
         assert [url for url in browser.requested_urls if not url.startswith("data:")] == [file.as_uri()]
         assert browser.messages == []
 
 
 @pytest.mark.parametrize("width_px", [1_280, PHONE_PX])
-async def test_every_chart_has_a_size_marks_and_labels(full_report: Path, width_px: int) -> None:
-    async with open_page(full_report, width_px=width_px) as browser:
+async def test_every_chart_has_a_size_marks_and_labels(chromium: Browser, full_report: Path, width_px: int) -> None:
+    async with open_page(chromium, full_report, width_px=width_px) as browser:
         charts = await browser.page.evaluate(CHARTS_SCRIPT)
     assert len(charts) == 13
     assert all(chart["width"] > 300 and chart["height"] > 50 for chart in charts), charts
@@ -119,8 +130,8 @@ async def test_every_chart_has_a_size_marks_and_labels(full_report: Path, width_
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_every_text_contrasts_with_its_background(file: Path, scheme: Any) -> None:
-    async with open_page(file, scheme=scheme) as browser:
+async def test_every_text_contrasts_with_its_background(chromium: Browser, file: Path, scheme: Any) -> None:
+    async with open_page(chromium, file, scheme=scheme) as browser:
         texts = await visible_texts(browser)
     paper = PAPER.light if scheme == "light" else PAPER.dark
     assert sum(hex_colour(text["paper"]) == paper for text in texts) > len(texts) / 2
@@ -128,8 +139,8 @@ async def test_every_text_contrasts_with_its_background(file: Path, scheme: Any)
     assert faint == []
 
 
-async def test_the_page_fits_a_phone_in_readable_size(file: Path) -> None:
-    async with open_page(file, width_px=PHONE_PX) as browser:
+async def test_the_page_fits_a_phone_in_readable_size(chromium: Browser, file: Path) -> None:
+    async with open_page(chromium, file, width_px=PHONE_PX) as browser:
         assert await browser.page.evaluate("document.documentElement.scrollWidth") == PHONE_PX
         texts = await visible_texts(browser)
     outside = [text for text in texts if not text["scrolls"] and (text["left"] < 0 or text["right"] > PHONE_PX)]
@@ -137,8 +148,8 @@ async def test_the_page_fits_a_phone_in_readable_size(file: Path) -> None:
     assert min(text["height"] for text in texts) >= 10
 
 
-async def test_the_printed_page_is_light_and_splits_no_chart(full_report: Path) -> None:
-    async with open_page(full_report, scheme="dark") as browser:
+async def test_the_printed_page_is_light_and_splits_no_chart(chromium: Browser, full_report: Path) -> None:
+    async with open_page(chromium, full_report, scheme="dark") as browser:
         pdf = PdfReader(io.BytesIO(await browser.page.pdf(prefer_css_page_size=True)))
         await browser.page.emulate_media(media="print")
         assert {hex_colour(text["paper"]) for text in await visible_texts(browser)} >= {PAPER.light}
@@ -154,10 +165,10 @@ async def test_the_printed_page_is_light_and_splits_no_chart(full_report: Path) 
     assert max(heights) < 500 and round(float(pdf.pages[0].mediabox.width)) == 595
 
 
-async def test_html_in_names_is_escaped(tmp_path: Path) -> None:
+async def test_html_in_names_is_escaped(chromium: Browser, tmp_path: Path) -> None:
     run = runs.sample_run(name="x", command=HOSTILE, notes=(HOSTILE, "{{ 7 * 7 }}"), scenario={HOSTILE: HOSTILE})
     run = runs.with_tenants(run, runs.tenant(HOSTILE), runs.tenant("</svg><img src=x onerror=alert(1)>"))
-    async with open_page(report.write(run, tmp_path)) as browser:
+    async with open_page(chromium, report.write(run, tmp_path)) as browser:
         assert await browser.page.evaluate("document.scripts.length + document.images.length") == 0
         texts = [text["text"] for text in await visible_texts(browser)]
         assert browser.messages == []
@@ -165,21 +176,21 @@ async def test_html_in_names_is_escaped(tmp_path: Path) -> None:
     assert sum("</svg><img" in text for text in texts) >= 2
 
 
-async def test_light_and_dark_mode_have_the_same_layout(full_report: Path, tmp_path: Path) -> None:
+async def test_light_and_dark_mode_have_the_same_layout(chromium: Browser, full_report: Path, tmp_path: Path) -> None:
     directory = Path(os.environ.get(SCREENSHOT_DIRECTORY, tmp_path))
     light, dark = (
-        await screenshot(full_report, directory / "light.png", "light"),
-        await screenshot(full_report, directory / "dark.png", "dark"),
+        await screenshot(chromium, full_report, directory / "light.png", "light"),
+        await screenshot(chromium, full_report, directory / "dark.png", "dark"),
     )
     assert light.size == dark.size
     assert ImageStat.Stat(light.convert("L")).mean[0] > 200 and ImageStat.Stat(dark.convert("L")).mean[0] < 60
-    phone = await screenshot(full_report, directory / "phone.png", "dark", PHONE_PX)
+    phone = await screenshot(chromium, full_report, directory / "phone.png", "dark", PHONE_PX)
     assert phone.width == PHONE_PX and phone.height > light.height
 
 
-async def screenshot(file: Path, out: Path, scheme: Any, width_px: int = 900) -> Image.Image:
+async def screenshot(chromium: Browser, file: Path, out: Path, scheme: Any, width_px: int = 900) -> Image.Image:
     out.parent.mkdir(parents=True, exist_ok=True)
-    async with open_page(file, scheme=scheme, width_px=width_px) as browser:
+    async with open_page(chromium, file, scheme=scheme, width_px=width_px) as browser:
         await browser.page.screenshot(path=out, full_page=True)
         if scheme == "light":
             await browser.page.pdf(path=out.with_name("print.pdf"), prefer_css_page_size=True)
@@ -188,6 +199,6 @@ async def screenshot(file: Path, out: Path, scheme: Any, width_px: int = 900) ->
         return image
 
 
-def test_the_error_for_a_missing_browser_names_the_package(tmp_path: Path) -> None:
+async def test_the_error_for_a_missing_browser_names_the_package(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"apt-get install chromium"):
         find_chromium(path=str(tmp_path))

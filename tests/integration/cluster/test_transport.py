@@ -18,11 +18,12 @@ from cluster.aggregator.outbox import CostOutbox
 from cluster.aggregator.transport import FIRST_RETRY_S, CostTransport, TransportAddress, detect_dead_peer
 from cluster.costs.models import Entry, Receipt
 from routing.errors import BudgetExceeded, CostsUnavailable
-from routing.models import Spending
 from tests.integration.cluster.cost_links import DEADLINE_S, HOST, Aggregator, Relay
 from tests.support.cost_entries import intent, month_spending, settlement
 
 TEXT = pack_entries([intent("e2")]).decode()
+MORE_THAN_BUFFERS = 32_000_000
+"""Bytes that the socket buffers of a connection do not hold."""
 TOO_LONG = pack_entries([intent(f"e{number}") for number in range(10)])
 
 
@@ -219,11 +220,11 @@ async def test_a_client_that_does_not_read_its_reply_is_disconnected(
 ) -> None:
     monkeypatch.setattr(transport_server, "REPLY_TIMEOUT_S", 0.2)
 
-    async def write(entries: list[Entry]) -> list[Receipt]:
+    def pack(receipts: list[Receipt]) -> bytes:
         relay.passes.clear()
-        return [Spending(month_nanousd=10**12)] * 1_000_000
+        return bytes(MORE_THAN_BUFFERS)
 
-    monkeypatch.setattr(aggregator.commit_log, "write", write)
+    monkeypatch.setattr(transport_server, "pack_receipts", pack)
     transport = CostTransport(relay.address, aggregator.actor_call)
     waiting = asyncio.create_task(transport.write([intent()]))
     async with asyncio.timeout(DEADLINE_S):

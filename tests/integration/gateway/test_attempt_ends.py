@@ -164,15 +164,15 @@ async def test_a_vendors_request_carries_the_id_and_the_tenant_of_its_event_and_
 
 async def test_a_vendor_has_no_more_time_than_the_journal_left() -> None:
     runner = AttemptRunner(Vendors({LUNA: [("hello", USAGE)]}), CostsInMemory(reserve_s=0.1))
-    await runner.answer(routed_request(LUNA, timeouts=replace(TIMEOUTS, total_s=0.5)))
-    assert 0.2 < runner.vendors.requests[0].timeout_s <= 0.4
+    await runner.answer(routed_request(LUNA, timeouts=replace(TIMEOUTS, total_s=2.0)))
+    assert 0.2 < runner.vendors.requests[0].timeout_s <= 1.9
 
 
 async def test_a_first_token_has_no_more_time_than_the_whole_request() -> None:
     runner, began_s = AttemptRunner(Vendors({LUNA: [(9.0,)]})), time.monotonic()
     with pytest.raises(ProviderTimeout):
         await runner.streamed(routed_request(LUNA, timeouts=replace(TIMEOUTS, total_s=0.3)))
-    assert time.monotonic() - began_s < 0.5 and nothing_remains(runner)
+    assert time.monotonic() - began_s < TIMEOUTS.first_token_s - 1.0 and nothing_remains(runner)
 
 
 @pytest.mark.parametrize("refusal", [BudgetExceeded(), CostsUnavailable(), Overloaded()])
@@ -272,7 +272,8 @@ async def test_a_first_token_later_than_the_models_p99_moves_on_to_the_next_mode
     runner = AttemptRunner(Vendors(plans), first_token_p99_s={LUNA: 0.1})
     began_s = time.monotonic()
     *_, answered = await runner.streamed(routed_request(LUNA, FLASH, timeouts=timeouts))
-    assert isinstance(answered, RoutedAnswer) and answered.answer.text == "hello" and time.monotonic() - began_s < 2.0
+    assert isinstance(answered, RoutedAnswer) and answered.answer.text == "hello"
+    assert time.monotonic() - began_s < TIMEOUTS.first_token_s - 1.0
     # No other model can follow the last one, so it has its whole time.
     *_, answered = await runner.streamed(routed_request(LUNA, timeouts=timeouts))
     assert isinstance(answered, RoutedAnswer) and answered.answer.text == "late"

@@ -27,9 +27,9 @@ from room_agent.core.router_transport import HttpTransport
 from routing.catalogue import load_catalogue
 from routing.models import Delta, ModelRequest
 from routing.process import add_request_id
+from tests.support.eventually import eventually
 from tests.support.gateway import KEYS, SIMULATED, gateway_in_process, served
 from tests.support.recorded_spans import attributes, recorded_spans
-from tests.support.stack import eventually
 from tests.unit.room_agent.conversation.test_pending_answer import FakeTranscription
 
 FAILING = SimulationSettings(seed=7, speed=10_000, failures={"gpt-6-luna": 1.0})

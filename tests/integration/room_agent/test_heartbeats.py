@@ -13,8 +13,8 @@ from livekit import rtc
 from room_agent.core.router_client import HeartbeatResult, RoomLimits, RouterClient
 from room_agent.core.router_transport import HttpTransport
 from room_agent.session import RoomSession
+from tests.support.eventually import eventually
 from tests.support.scripted_router import ScriptedRouter
-from tests.support.stack import eventually
 
 ROOM = "tenant_acme_standup"
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from room_agent.host.room_guard import CHECK_EVERY_S, STALLED_S, RoomGuard
+from tests.support.eventually import eventually
 from tests.support.manual_clock import ManualClock
-from tests.support.stack import eventually
 
 
 class RoomThread:

@@ -58,26 +58,18 @@ async def test_an_utterance_is_reported_with_its_time_and_billed_to_the_millisec
     # The audio is 4.6 s long; the silence between and after the utterances is not sent.
     assert 2_100 < request.audio_ms < 4_300 and microphone.finals[0].spoken_s > 1.2
     assert microphone.finals[0].identity == "ann" and microphone.available == [True, True]
+    # Each text was reported as stable before the end of its pause.
+    assert microphone.stable_partials == [("What is on the screen?", 0), ("And below?", 1)]
 
 
-async def test_a_short_pause_within_an_utterance_is_sent_once(microphone: TranscribingMicrophone) -> None:
+async def test_a_short_pause_within_an_utterance_is_sent_once_and_its_parts_are_stable_partials(
+    microphone: TranscribingMicrophone,
+) -> None:
     microphone.emulator.script.add("So", "what is it?")
     # The second word begins within the audio that the detector keeps from before the start of speech.
     transcripts = await microphone.transcribe(silence(500), speech(700), silence(420), speech(700), silence(1_500))
-    assert transcripts == ["So what is it?"]
-    assert microphone.usage.audio_ms == microphone.charged_ms() < 500 + 700 + 420 + 700 + 500
-
-
-async def test_a_stable_partial_is_reported_before_the_end_of_the_pause(microphone: TranscribingMicrophone) -> None:
-    microphone.emulator.script.add("What is it?", "And below?")
-    await microphone.transcribe(silence(500), speech(1_200), silence(1_000), speech(900), silence(1_000))
-    assert microphone.stable_partials == [("What is it?", 0), ("And below?", 1)]
-
-
-async def test_a_continued_utterance_is_reported_as_a_stable_partial(microphone: TranscribingMicrophone) -> None:
-    microphone.emulator.script.add("So", "what is it?")
-    transcripts = await microphone.transcribe(silence(500), speech(700), silence(420), speech(700), silence(1_500))
     assert transcripts == ["So what is it?"] and microphone.stable_partials == [("So", 0), ("So what is it?", 0)]
+    assert microphone.usage.audio_ms == microphone.charged_ms() < 500 + 700 + 420 + 700 + 500
 
 
 async def test_partial_transcripts_are_reported_during_the_utterance(microphone: TranscribingMicrophone) -> None:
@@ -104,7 +96,7 @@ async def test_no_audio_is_sent_while_stt_is_paused(microphone: TranscribingMicr
 
 async def test_forty_seconds_without_a_pause_are_one_utterance(microphone: TranscribingMicrophone) -> None:
     microphone.emulator.script.add("a very long story")
-    assert await microphone.transcribe(silence(500), speech(40_000), silence(1_500), speed=10.0) == [
+    assert await microphone.transcribe(silence(500), speech(40_000), silence(1_500), speed=20.0) == [
         "a very long story"
     ]
     assert microphone.finals[0].spoken_s > 39 and microphone.counters.sounds_cut == 0
@@ -114,29 +106,37 @@ async def test_forty_seconds_without_a_pause_are_one_utterance(microphone: Trans
 async def test_speech_without_a_pause_is_cut_after_a_minute(
     microphone: TranscribingMicrophone,
 ) -> None:
-    await microphone.transcribe(silence(500), speech(80_000), silence(1_500), speed=10.0)
+    await microphone.transcribe(silence(500), speech(80_000), silence(1_500), speed=20.0)
     assert microphone.counters.sounds_cut == 1 and microphone.charged_ms() < 62_000
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
+async def transcribe_by_the_second_service(fault: Fault) -> None:
+    """Transcribe an utterance whose first service has this fault."""
+    async with (
+        Emulator().running() as emulator,
+        transcribing_microphone(emulator, stt_models=("nova-3", "nova-2")) as microphone,
+    ):
+        emulator.plan(fault, vendor="deepgram")
+        await microphone.transcribe(silence(500), speech(1_500), silence(1_500))
+        assert len(microphone.finals) == 1 and microphone.counters.utterances_lost == 0, fault
+        assert emulator.journal[-1].model == "nova-2", fault
+        assert emulator.journal[-1].audio_ms == pytest.approx(1_500 + 500 + 320, abs=150), fault
+        assert microphone.usage.audio_ms == microphone.charged_ms(), fault
+        assert [service.model for service in microphone.services.in_order()] == ["nova-2", "nova-3"], fault
+
+
+async def test_a_failed_utterance_is_sent_completely_to_the_next_service() -> None:
+    faults = (
         Fault(status=503),
         Fault(status=401),
         Fault(cut_after_chunks=0, close_code=1011),
         Fault(reset_after_chunks=0),
         Fault(stall_after_chunks=0),
-    ],
-)
-async def test_a_failed_utterance_is_sent_completely_to_the_next_service(fault: Fault, emulator: Emulator) -> None:
-    emulator.plan(fault, vendor="deepgram")
-    async with transcribing_microphone(emulator, stt_models=("nova-3", "nova-2")) as microphone:
-        await microphone.transcribe(silence(500), speech(1_500), silence(1_500))
-        assert len(microphone.finals) == 1 and microphone.counters.utterances_lost == 0
-        assert emulator.journal[-1].model == "nova-2"
-        assert emulator.journal[-1].audio_ms == pytest.approx(1_500 + 500 + 320, abs=150)
-        assert microphone.usage.audio_ms == microphone.charged_ms()
-        assert [service.model for service in microphone.services.in_order()] == ["nova-2", "nova-3"]
+    )
+    # At once, because each takes its real time.
+    async with asyncio.TaskGroup() as group:
+        for fault in faults:
+            group.create_task(transcribe_by_the_second_service(fault))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ const NONE = {
   failBefore: 0,
   failAfter: 0,
   loseReply: 0,
-  failSearch: 0,
   failReport: 0,
   refuseReport: 0,
   loseReportReply: 0,

@@ -63,7 +63,6 @@ const trackCost = async ({ ctx, next, getRawInput, path, batchIndex }) => {
   if (result.ok && faults.conflicts && result.data.duplicates) fail('CONFLICT', 'Unique constraint failed: flushId');
   return result.ok && faults.silent ? { ...result, data: undefined } : result;
 };
-const search = ({ next }) => (faults.take('failSearch') ? fail('INTERNAL_SERVER_ERROR', 'search failed') : next());
 const report = async ({ ctx, next }) => {
   if (faults.take('failReport')) fail('SERVICE_UNAVAILABLE', 'the store is restarted');
   if (faults.take('refuseReport')) fail('BAD_REQUEST', 'no such column');
@@ -83,7 +82,7 @@ class GrowingStore extends Store {
   }
 }
 const store = new GrowingStore(passages, tenants.length ? { tenants, passages: [] } : undefined);
-const router = buildRouter(store, values.transformer, { trackCost, search, report, getById });
+const router = buildRouter(store, values.transformer, { trackCost, report, getById });
 const authorized = (req) => sameKey(req.headers.authorization ?? '', values.key);
 
 const change = async (req, res, apply) => {

@@ -9,7 +9,7 @@ from room_agent.text.quoting import tokens_of
 from tests.unit.room_agent.context.test_screen_memory import LONG, recalled_lines
 
 
-@pytest.mark.parametrize(("every_s", "minutes"), [(1.5, 3), (1.5, 90), (5.0, 15), (5.0, 360), (10.0, 30)])
+@pytest.mark.parametrize(("every_s", "minutes"), [(1.5, 3), (1.5, 90), (5.0, 15), (10.0, 360), (10.0, 30)])
 def test_a_busy_screen_displaces_no_slide_that_was_shown_before_it(every_s: float, minutes: int) -> None:
     memory = ScreenMemory()
     for index in range(5):

@@ -24,7 +24,7 @@ from room_agent.conversation.transcription import Transcription
 from room_agent.core.router_client import RouterClient
 from room_agent.core.router_transport import HttpTransport
 from room_agent.intent.silence import INSTRUCTION
-from tests.support.stack import eventually
+from tests.support.eventually import eventually
 from tests.unit.room_agent.conversation.test_pending_answer import FakeTranscription
 
 UNREACHABLE_URL = "http://127.0.0.1:9"
