@@ -24,6 +24,7 @@ class AudioBuffer:
         self._detector = detector
         self._counters = counters
         self._gate = LevelGate()
+        self._received_at_s = 0.0
         self._pushed = 0
         self.processed = 0
         """The number of pushed samples that the detector has processed."""
@@ -40,25 +41,34 @@ class AudioBuffer:
 
         A muted microphone sends no frames. While `is_speaking`, silence is pushed instead, so that the speech ends.
         """
-        pending: asyncio.Future[rtc.AudioFrame] | None = None
+        loop = asyncio.get_running_loop()
+        self._received_at_s = loop.time()
+        # One task for all frames: a task and a timeout for each would cost more than the detector.
+        receiving = asyncio.create_task(self._receive_all(frames, is_speaking), name="microphone frames")
+        ending = asyncio.create_task(ended.wait(), name="microphone end")
         try:
             # The frames of an unsubscribed track do not end: they go on as silence, or none arrives any more.
-            while not ended.is_set():
-                pending = pending or asyncio.ensure_future(anext(frames))
-                # Not wait_for: it would cancel the pending frame, and with it the iterator.
-                await asyncio.wait({pending}, timeout=MISSING_FRAME_S)
-                if not pending.done():
+            while not (receiving.done() or ending.done()):
+                missing_at_s = self._received_at_s + MISSING_FRAME_S
+                if loop.time() >= missing_at_s:
+                    self._received_at_s = loop.time()
                     if is_speaking():
                         self._push(SILENCE)
                     continue
-                received, pending = pending, None
-                self._receive(received.result(), is_speaking())
-        except StopAsyncIteration:
-            pass
+                timeout_s = missing_at_s - loop.time()
+                await asyncio.wait({receiving, ending}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            if receiving.done():
+                receiving.result()
         finally:
-            if pending is not None:
-                pending.cancel()
+            receiving.cancel()
+            ending.cancel()
             self._detector.end_input()
+
+    async def _receive_all(self, frames: AsyncIterator[rtc.AudioFrame], is_speaking: Callable[[], bool]) -> None:
+        loop = asyncio.get_running_loop()
+        async for frame in frames:
+            self._received_at_s = loop.time()
+            self._receive(frame, is_speaking())
 
     def _receive(self, frame: rtc.AudioFrame, is_speaking: bool) -> None:
         passed = self._gate.passed(frame, is_speaking)

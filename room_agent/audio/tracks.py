@@ -12,7 +12,10 @@ from collections.abc import Callable, Container, Coroutine, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import structlog
 from livekit import rtc
+from livekit.rtc._ffi_client import FfiClient
+from livekit.rtc._proto import ffi_pb2
 
 from room_agent.audio.microphone import KEEP_STREAM_S
 from room_agent.audio.pcm import RATE_HZ, WINDOW_S
@@ -21,6 +24,8 @@ from room_agent.core.tasks import cancel, log_task_end
 
 LEAVING_S = 3.5
 """How long a removed microphone may take to transcribe the last words spoken into it."""
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,9 +113,32 @@ class MicrophoneTracks:
 def audio_stream(track: rtc.Track) -> rtc.AudioStream:
     """Return a track's audio in the detector's format, one window a frame, with a buffer of two seconds."""
     window_ms = round(1_000 * WINDOW_S)
-    return rtc.AudioStream.from_track(
+    stream = rtc.AudioStream.from_track(
         track=track, sample_rate=RATE_HZ, num_channels=1, capacity=round(2 / WINDOW_S), frame_size_ms=window_ms
     )
+    _receive_own_frames(stream)
+    return stream
+
+
+def _receive_own_frames(stream: rtc.AudioStream) -> None:
+    """Keep the frames of other microphones out of a stream's queue.
+
+    Each of livekit-rtc's streams takes the audio events of all, and drops those of the others: with four microphones
+    the event loop would wake four times for each window. The names are not public; a version without them stays as is.
+    """
+    try:
+        all_frames, handle = stream._ffi_queue, stream._ffi_handle.handle
+    except AttributeError as error:
+        log.warning("audio events not filtered", error=type(error).__name__)
+        return
+
+    def is_own(event: ffi_pb2.FfiEvent) -> bool:
+        return event.WhichOneof("message") == "audio_stream_event" and event.audio_stream_event.stream_handle == handle
+
+    # The stream's task takes its queue anew for each event, and has not begun.
+    queue = FfiClient.instance.queue
+    stream._ffi_queue = queue.subscribe(asyncio.get_running_loop(), filter_fn=is_own)
+    queue.unsubscribe(all_frames)
 
 
 def _microphones(room: rtc.Room, encrypted: EncryptedTracks) -> Iterator[MicrophoneTrack]:

@@ -19,6 +19,8 @@ RATE_HZ, CHUNK = 48_000, 960
 NOISE = 40.0
 """The level of an open microphone in a quiet room, in 16-bit steps: high enough that Opus sends every packet."""
 MAX_BITS_PER_SECOND = 2_500_000
+MIN_LIMIT_FPS = 5.0
+"""livekit-rtc divides a simulcast share's limit by whole numbers, and by zero where the limit is 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +51,7 @@ async def _share(ann: Participant, mode: MeetingMode, size_px: tuple[int, int]) 
     options = rtc.TrackPublishOptions(
         source=rtc.TrackSource.SOURCE_SCREENSHARE,
         simulcast=mode.simulcast,
-        video_encoding=rtc.VideoEncoding(max_bitrate=MAX_BITS_PER_SECOND, max_framerate=mode.fps),
+        video_encoding=rtc.VideoEncoding(max_bitrate=MAX_BITS_PER_SECOND, max_framerate=max(mode.fps, MIN_LIMIT_FPS)),
     )
     track = rtc.LocalVideoTrack.create_video_track("screen", source)
     await ann.room.local_participant.publish_track(track, options)

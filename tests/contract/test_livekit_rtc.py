@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import pytest
 from livekit import rtc
 
+from room_agent.audio.tracks import audio_stream
 from room_agent.video.newest_frame import NewestFrame
 
 TIMEOUT_S = 60.0
@@ -87,3 +91,25 @@ async def test_the_newest_frame_of_a_track_is_held_and_copied_when_it_is_looked_
     assert stream.ended and not other.ended
     await other.aclose()
     await source.aclose()
+
+
+async def test_a_microphones_stream_receives_no_frames_of_other_microphones(monkeypatch: pytest.MonkeyPatch) -> None:
+    sources = [rtc.AudioSource(48_000, 1, queue_size_ms=100) for _ in range(2)]
+    tracks = [rtc.LocalAudioTrack.create_audio_track("microphone", source) for source in sources]
+    streams = [audio_stream(track) for track in tracks]
+    received: list[set[int]] = [set(), set()]
+    for stream, handles in zip(streams, received, strict=True):
+
+        def record(event: Any, put: Callable[[Any], None], handles: set[int]) -> None:
+            handles.add(event.audio_stream_event.stream_handle)
+            put(event)
+
+        put = partial(record, put=stream._ffi_queue.put_nowait, handles=handles)
+        monkeypatch.setattr(stream._ffi_queue, "put_nowait", put)
+    async with asyncio.timeout(TIMEOUT_S):
+        for stream in streams * 3:
+            await anext(stream)
+    assert received == [{stream._ffi_handle.handle} for stream in streams]
+    for stream, source in zip(streams, sources, strict=True):
+        await stream.aclose()
+        await source.aclose()
