@@ -1,4 +1,4 @@
-"""Measures who is answered in two sets of labelled meetings in six languages, and what the doubtful utterances cost.
+"""Measures the answers in three sets of labelled meetings in six languages, and the price of doubtful utterances.
 
 No model runs here. Three bounds stand in for the one that is called when an utterance is unsure: it is always right, it
 always answers, or it is always silent. The state before each utterance follows the labels, not earlier decisions.
