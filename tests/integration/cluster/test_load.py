@@ -114,7 +114,7 @@ def test_an_invalid_scenario_is_named_with_its_key_and_line(tmp_path: Path, reje
 
 
 async def test_a_search_without_a_result_lists_its_attempts(tmp_path: Path) -> None:
-    file = write_scenario(tmp_path, length_s=3, arrivals={"kind": "steady", "rooms": 2}, targets={"p95_ms": 0.001})
+    file = write_scenario(tmp_path, length_s=5, arrivals={"kind": "steady", "rooms": 2}, targets={"p95_ms": 0.001})
     async with load_app(tmp_path) as (url, _):
         async with running_load(file, "--url", url, "--find-max", "--out", tmp_path / "run") as process:
             status, stdout, stderr = await wait_for_exit(process)
