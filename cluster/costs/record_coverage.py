@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 AWAITED_S = 60.0
-"""A replica that runs reconnects within seconds: after so long, one that did not return is taken for dead."""
+"""A replica that runs reconnects within seconds: one that did not, so long after another one, is taken for dead."""
 MAX_ENDED = 1_000
 """Ended replicas that are remembered apart, should another one take over their files."""
 
@@ -78,6 +78,9 @@ class RecordCoverage:
     def connect(self, replica_id: str, now_s: float) -> None:
         """Record that a replica is connected, and will send its records from now on."""
         self.since_s = now_s if self.since_s == math.inf else self.since_s
+        if not self.connected:
+            # The others of a node that starts anew come later, and only they can take over the files of dead ones.
+            self.awaited = dict.fromkeys(self.awaited, now_s)
         self.connected[replica_id] += 1
         self.ended.pop(replica_id, None)
 
@@ -132,6 +135,8 @@ class RecordCoverage:
 
     def give_up(self, now_s: float) -> None:
         """Stop to wait for replicas whose records did not come in time."""
+        if not self.connected:
+            return
         for waiting in (self.awaited, self.silent):
             for replica_id in [one for one, since_s in waiting.items() if now_s - since_s >= AWAITED_S]:
                 del waiting[replica_id]

@@ -1,4 +1,4 @@
-"""A vendor with its own log: each call's marker, and the tokens that it wrote until it noticed that its caller left."""
+"""A vendor with its own log: each call's marker, and the tokens written until it noticed its caller's end."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Vendor:
                 added = tokens // PIECES + (tokens % PIECES if piece == PIECES - 1 else 0)
                 await asyncio.wait({left}, timeout=piece_s)
                 if left.done():
-                    # It bills what it has written of this piece, sent or not.
+                    # The part of this piece that is written is billed too.
                     line.output_tokens += int(added * min(1.0, (time.monotonic() - begun_s) / piece_s))
                     return
                 line.output_tokens += added

@@ -162,7 +162,7 @@ async def test_a_caller_who_leaves_is_billed_for_the_tokens_generated_until_then
     await asyncio.wait({call})
     await wait_until(lambda: bench.emulator.journal[-1].ended_at_s is not None)
     ended, told = bench.pair(), charged(bench.emulator.journal[-1])
-    # The vendor stalls here, and at most what a model writes in a second is taken to have been under way.
+    # The vendor stalls here: the text of at most one second is taken to have been under way.
     under_way = ended.usage.output_tokens - told.output_tokens
     assert ended.estimated and -1 <= under_way <= MOST_UNDER_WAY_S * UsageMeans().bytes_per_s / 3
     written = replace(told, output_tokens=ended.usage.output_tokens)

@@ -101,7 +101,7 @@ async def test_a_reader_who_leaves_a_stream_ends_the_vendor_call_and_is_billed_f
         (row,) = await cluster.events()
         assert (await ended(router, route.how)).how == "stop"
     assert isinstance(first, Delta) and (row["outcome"], row["estimated"]) == ("cancelled", 1)
-    # At most what the model writes in a second is taken to have been under way.
+    # The text of at most one second is taken to have been under way.
     told = charged(bench.emulator.journal[0])
     under_way = replace(told, output_tokens=told.output_tokens + int(MOST_UNDER_WAY_S * UsageMeans().bytes_per_s / 3))
     cost_nanousd = int(str(row["cost_nanousd"]))

@@ -52,7 +52,7 @@ UNTYPED: Any = ray.exceptions
 
 
 def of_task(cause: BaseException) -> BaseException:
-    """Return what Ray raises for an error of the replica's own code."""
+    """Return the error that Ray raises for one of the replica's own code."""
     error: BaseException = UNTYPED.RayTaskError("answer", "a traceback", cause).as_instanceof_cause()
     return error
 

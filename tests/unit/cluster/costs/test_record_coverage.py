@@ -78,8 +78,8 @@ def test_after_a_restart_nothing_is_proven_of_the_time_whose_records_may_be_miss
     for replica_id in "a" if loss == "b is gone" else "ab":
         coverage.connect(replica_id, 1_001.0)
         coverage.complete(replica_id, 51.0 if loss == "b kept less" else 600.0, 1_001.0)
-    coverage.give_up(1_000.0 + AWAITED_S)
-    assert coverage.proven_since_s == (1_000.0 + AWAITED_S if loss == "b is gone" else 950.0)
+    coverage.give_up(1_001.0 + AWAITED_S)
+    assert coverage.proven_since_s == (1_001.0 + AWAITED_S if loss == "b is gone" else 950.0)
 
 
 def test_a_stall_suspends_the_proof_until_every_connected_replica_has_replied_to_a_later_ping() -> None:
@@ -114,8 +114,8 @@ def test_a_replica_that_ended_with_unread_records_is_awaited_until_they_come_aga
     assert coverage.proven_since_s == 1_010.0
     coverage.disconnect("a", 1_050.0, records_lost=True)
     coverage.connect("c", 1_051.0)
-    coverage.give_up(1_050.0 + AWAITED_S)
-    assert coverage.proven_since_s == 1_050.0 + AWAITED_S
+    coverage.give_up(1_051.0 + AWAITED_S)
+    assert coverage.proven_since_s == 1_051.0 + AWAITED_S
 
 
 def test_a_replica_that_lost_one_of_its_two_connections_has_to_reply_on_the_other() -> None:
@@ -126,6 +126,18 @@ def test_a_replica_that_lost_one_of_its_two_connections_has_to_reply_on_the_othe
     assert coverage.proven_since_s is None
     coverage.reply("a", coverage.ping)
     assert coverage.proven_since_s == 1_010.0
+
+
+def test_dead_replicas_are_awaited_from_the_first_connection_of_a_node_that_starts_slowly() -> None:
+    coverage = RecordCoverage.started(1_000.0, SavedCoverage(since_s=900.0, replicas=frozenset("ab")))
+    coverage.give_up(1_000.0 + 2 * AWAITED_S)
+    coverage.connect("c", 1_000.0 + 3 * AWAITED_S)
+    coverage.give_up(1_000.0 + 3 * AWAITED_S + 1.0)
+    for dead in "ab":
+        coverage.connect(dead, 1_000.0 + 3 * AWAITED_S + 2.0)
+        coverage.complete(dead, 600.0, 1_000.0 + 3 * AWAITED_S + 2.0)
+        coverage.disconnect(dead, 1_000.0 + 3 * AWAITED_S + 2.0, records_lost=False, taken_over_by="c")
+    assert coverage.proven_since_s == 900.0
 
 
 class Crashes:
