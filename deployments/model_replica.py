@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 
 from ray.serve import metrics as serve_metrics
 
@@ -25,7 +26,7 @@ from routing.estimates import estimate_chat, estimate_embedding
 from routing.models import Answer, CallRecords, Delta, EmbeddingResult, EmbedRequest, ModelRequest
 from routing.process import configure_logs, freeze_startup_objects
 from routing.retry import Deadline
-from routing.telemetry.router_metrics import ROUTER_METRICS, SPANS_LOST
+from routing.telemetry.router_metrics import LOOP_TASKS, ROUTER_METRICS, SPANS_LOST
 from routing.telemetry.trace_export import configure_tracing, flush_traces
 
 
@@ -105,7 +106,7 @@ class ModelReplica:
             describe_usage(span, embeddings.usage)
         return embeddings
 
-    def check_health(self) -> None:
+    async def check_health(self) -> None:
         """Raise Overloaded if the thread that converts images is stuck: only a new replica has another one."""
         self._images.check()
 
@@ -141,11 +142,17 @@ class ServedReplica(ModelReplica):
     ) -> None:
         super().__init__(vendors, simulation, catalogue, records)
         self.warm_up()
-        configure_tracing("rayroom-model-replica", _lost_spans())
+        self._instruments = _instruments()
+        configure_tracing("rayroom-model-replica", partial(self._instruments.add_now, SPANS_LOST))
         self._records = records
         if records is not None:
             records.start()
         freeze_startup_objects()
+
+    async def check_health(self) -> None:
+        """Count the event loop's tasks, and raise Overloaded as above; Serve calls it every few seconds."""
+        self._instruments.set(LOOP_TASKS, len(asyncio.all_tasks()))
+        await super().check_health()
 
     async def ready(self) -> None:
         """Return at once: the call shows that a replica runs."""
@@ -158,8 +165,7 @@ class ServedReplica(ModelReplica):
         await asyncio.to_thread(flush_traces)
 
 
-def _lost_spans() -> Callable[[int], None]:
-    """Return the counter of this replica's lost spans, which begins at zero."""
-    listed = [metric for metric in ROUTER_METRICS if metric.name == SPANS_LOST]
-    instruments = Instruments(listed, make=lambda metric: instrument_of(metric, serve_metrics))
-    return lambda spans: instruments.add_now(SPANS_LOST, spans)
+def _instruments() -> Instruments:
+    """Return the instruments of the metrics that a model replica shares with the routers; both begin at zero."""
+    listed = [metric for metric in ROUTER_METRICS if metric.name in (SPANS_LOST, LOOP_TASKS)]
+    return Instruments(listed, make=lambda metric: instrument_of(metric, serve_metrics))

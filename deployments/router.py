@@ -18,6 +18,7 @@ from deployments.routes import build_routes
 from deployments.tools.assembly import tool_service
 from routing.catalogue import Catalogue
 from routing.process import configure_logs, freeze_startup_objects
+from routing.telemetry.router_metrics import LOOP_TASKS
 from routing.telemetry.trace_export import configure_tracing, flush_traces
 
 
@@ -42,9 +43,9 @@ class Router:
         keys.current()
         leaves = {"vision": ModelHandle(vision), "llm": ModelHandle(llm), "embeddings": ModelHandle(embeddings)}
         handles = ModelHandles(**leaves, replicas=ReplicaCheck(leaves, settings.scaled_to_zero))
-        instruments = router_instruments(settings, catalogue)
-        instruments.repeat_gauges()
-        metrics = ServeMetrics(instruments)
+        self._instruments = router_instruments(settings, catalogue)
+        self._instruments.repeat_gauges()
+        metrics = ServeMetrics(self._instruments)
         configure_tracing("rayroom-router", metrics.spans_lost)
         self._gateway = Gateway(settings, catalogue, keys, handles, cluster, directory, metrics=metrics)
         self._tools = tool_service(self._gateway)
@@ -56,6 +57,7 @@ class Router:
 
     async def check_health(self) -> None:
         """Raise if this replica could serve no request; Serve replaces it then. It is called on the event loop."""
+        self._instruments.set(LOOP_TASKS, len(asyncio.all_tasks()))
         self._gateway.check_health()
 
     async def __del__(self) -> None:

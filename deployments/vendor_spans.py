@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from routing.catalogue import Model
 from routing.models import EmbedRequest, Finish, ModelRequest, Usage
-from routing.telemetry.current_request import current_request_id, serve_request
+from routing.telemetry.current_request import serve_request
 from routing.telemetry.tracing import Span, provider_name, start_span
 
 
@@ -14,16 +14,16 @@ def vendor_span(operation: str, model: Model, request: ModelRequest | EmbedReque
     From here on the task's log lines carry the id of the caller's request.
     """
     # A router of an older version sends none.
-    serve_request(getattr(request, "request_id", ""))
+    request_id: str = getattr(request, "request_id", "")
+    serve_request(request_id)
     span = start_span(f"{operation} {model.name}", "client", parent=request.traceparent)
     span.set(
         gen_ai__operation__name=operation,
         gen_ai__provider__name=provider_name(model.vendor),
         gen_ai__request__model=model.name,
-        rayroom__request_id=current_request_id() or None,
+        gen_ai__request__max_tokens=request.max_output_tokens if isinstance(request, ModelRequest) else None,
+        rayroom__request_id=request_id or None,
     )
-    if isinstance(request, ModelRequest):
-        span.set(gen_ai__request__max_tokens=request.max_output_tokens)
     return span
 
 

@@ -9,14 +9,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
 
-from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, PositiveInt
 
 from routing.capabilities import Capabilities, ImageTokens
 from routing.chat import Image
 from routing.errors import ConfigurationError, RetiredModel, UnknownModel
 from routing.models import Service, Tier
 from routing.prices import Price, Prices, Rates, load_prices
-from routing.validation import first_error
+from routing.validation import parse_row
 from routing.vendor_keys import hide_keys
 
 WARN_DAYS = 60
@@ -166,7 +166,10 @@ class Catalogue:
 def load_catalogue(models_text: str | None = None, prices_text: str | None = None) -> Catalogue:
     """Read the shipped tables; raises ConfigurationError with the row number."""
     text = models_text if models_text is not None else resources.files("routing").joinpath("models.toml").read_text()
-    models = [_row(index, raw) for index, raw in enumerate(tomllib.loads(text).get("model", []))]
+    models = [
+        parse_row(Model, raw, f"models.toml: row {index + 1} ({raw.get('name')})")
+        for index, raw in enumerate(tomllib.loads(text).get("model", []))
+    ]
     catalogue = Catalogue({model.name: model for model in models}, load_prices(prices_text))
     for model in models:
         _check_successors(catalogue, model)
@@ -177,16 +180,6 @@ def load_catalogue(models_text: str | None = None, prices_text: str | None = Non
         if catalogue.models[model.name] is not model:
             raise ConfigurationError(f"models.toml: row {index + 1} ({model.name}) has the name of another row.")
     return catalogue
-
-
-def _row(index: int, raw: dict[str, object]) -> Model:
-    try:
-        return Model.model_validate(raw)
-    except ValidationError as error:
-        where, problem = first_error(error)
-        raise ConfigurationError(
-            f"models.toml: row {index + 1} ({raw.get('name')}): {where}: {problem}", where
-        ) from None
 
 
 def _check_successors(catalogue: Catalogue, model: Model) -> None:

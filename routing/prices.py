@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, model_validator
 
 from routing.errors import ConfigurationError
 from routing.models import Usage
-from routing.validation import first_error
+from routing.validation import parse_row
 
 PICO_PER_NANO = 1_000
 PERCENT = 100
@@ -217,7 +217,10 @@ def round_half_even(value: int, step: int) -> int:
 def load_prices(text: str | None = None) -> Prices:
     """Read the shipped table, or `text`; raises ConfigurationError naming the row."""
     content = text if text is not None else resources.files("routing").joinpath("prices.toml").read_text("utf-8")
-    rows = [_row(index, raw) for index, raw in enumerate(tomllib.loads(content).get("price", []))]
+    rows = [
+        parse_row(Price, raw, f"prices.toml: row {index + 1} ({raw.get('model')})")
+        for index, raw in enumerate(tomllib.loads(content).get("price", []))
+    ]
     seen: set[tuple[str, dt.date]] = set()
     for index, row in enumerate(rows):
         if (row.model, row.effective_from) in seen:
@@ -225,16 +228,6 @@ def load_prices(text: str | None = None) -> Prices:
             raise ConfigurationError(message, "effective_from")
         seen.add((row.model, row.effective_from))
     return Prices(_ordered(rows))
-
-
-def _row(index: int, raw: dict[str, object]) -> Price:
-    try:
-        return Price.model_validate(raw)
-    except ValidationError as error:
-        where, problem = first_error(error)
-        raise ConfigurationError(
-            f"prices.toml: row {index + 1} ({raw.get('model')}): {where}: {problem}", where
-        ) from None
 
 
 def _ordered(rows: Sequence[Price]) -> tuple[Price, ...]:

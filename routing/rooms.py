@@ -81,7 +81,7 @@ def read_tenant_agent(value: Any, base: TenantAgent | None = None) -> tuple[Tena
         try:
             changes |= TenantAgent.model_validate({key: one}).model_dump(exclude_unset=True)
         except ValidationError as error:
-            refused.append(RefusedField(name=str(key)[:MAX_KEY_CHARS], problem=error.errors()[0]["msg"]))
+            refused.append(RefusedField(name=str(key)[:MAX_KEY_CHARS], problem=first_error(error)[1]))
     return base.model_copy(update=changes), tuple(refused)
 
 

@@ -1,12 +1,14 @@
-"""Types that bound the settings of a deployer, and the text of a validation error."""
+"""Types that bound the settings of a deployer, and the errors of a validation as text."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from routing.errors import ConfigurationError
 
 STRICT = ConfigDict(extra="forbid")
 """The pydantic configuration of a settings dataclass: an unknown key in a file is an error."""
@@ -15,6 +17,8 @@ Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 HttpUrl = Annotated[str, Field(pattern=r"^https?://[^\s/]\S*$")]
+
+Row = TypeVar("Row", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,3 +53,12 @@ def first_error(error: ValidationError) -> tuple[str, str]:
     """Return the dotted path of the first wrong field, empty for the whole value, and pydantic's message about it."""
     first = next(errors_of(error))
     return first.where, first.message
+
+
+def parse_row(kind: type[Row], raw: Mapping[str, object], place: str) -> Row:
+    """Return a row of a table as its type; raises ConfigurationError with the row's place and its first wrong field."""
+    try:
+        return kind.model_validate(raw)
+    except ValidationError as error:
+        where, problem = first_error(error)
+        raise ConfigurationError(f"{place}: {where}: {problem}", where) from None

@@ -197,8 +197,8 @@ class Aggregator:
         counts = await self._commit_log.run_on_journal_thread(self._journal.sending.counts)
         alerts = {"unsent_alerts": await self._alerts.unsent(), "given_up_alerts": self._alerts.given_up}
         failures = {"seal_failures": self._sealer.failures, "archive_failures": self._archiver.failures}
-        rooms = {"rooms_left_out": self._rooms.left_out}
-        return {**await self._commit_log.metrics(), **asdict(counts), **alerts, **failures, **rooms}
+        own = {"rooms_left_out": self._rooms.left_out, "event_loop_tasks": len(asyncio.all_tasks())}
+        return {**await self._commit_log.metrics(), **asdict(counts), **alerts, **failures, **own}
 
     async def _show_metrics(self) -> None:
         costs, rooms, top = CostMetrics(self._shard), RoomMetrics(self._shard), TopTenants()
@@ -250,6 +250,8 @@ def start_aggregator(settings: AggregatorSettings, shard: int = 0) -> Any:
         # Ray must not resend a call that kills the actor: the outbox resends, a limited time and by idempotent ids.
         max_task_retries=0,
         max_concurrency=MAX_CONCURRENCY,
+        # Ray's control store would keep a row for each of the last 100,000 calls, as it does not for replicas of Serve.
+        enable_task_events=False,
         # The journal is a file on the head node.
         resources={"node:__internal_head__": 0.001},
     ).remote(settings, shard)

@@ -15,11 +15,11 @@ from cluster.backend.sqlite import LocalBackend
 from cluster.backend.tenant_cache import TenantCache
 from cluster.backend.trpc import TrpcBackend
 from cluster.config.settings import BackendSettings
-from cluster.costs.models import NANOUSD_PER_USD
 from routing.errors import ConfigurationError
 from routing.models import Passage, RefusedField, RefusedSource, Tenant
 from routing.records.models import MeetingRecord, ReportAnswer
 from routing.tools.models import ToolInvocation, ToolResult, UncheckedTool
+from routing.units import NANOUSD_PER_USD
 
 
 def check_backend(settings: BackendSettings, environment: Mapping[str, str]) -> None:

@@ -8,12 +8,12 @@ from typing import Any
 
 import structlog
 
-from cluster.costs.models import NANOUSD_PER_USD
 from routing.billing.budgets import known_zone
 from routing.errors import BackendRefused
 from routing.models import FlushRow, RefusedField, Tenant, TenantAgent
 from routing.rooms import read_tenant_agent, read_tenant_tools
 from routing.tools.record import TenantTools
+from routing.units import NANOUSD_PER_USD
 
 MAX_BUDGET_ALERTS = 20
 """The thresholds of one tenant: each settlement compares its spend with all of them."""

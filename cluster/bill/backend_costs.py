@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cluster.bill.money import nanousd_of
 from cluster.bill.reader import day_text
 from cluster.bill.vendor_exports.models import BrokenRow
 from cluster.bill.vendor_exports.reading import broken, is_csv, read_csv, read_documents
 from cluster.costs.window_reader import ClosedWindow
-
-DAY_S = 86_400
+from routing.billing.money import nanousd_of
+from routing.units import DAY_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,9 +9,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from cluster.bill.money import decimal_dollars
 from cluster.costs.storage.schema import USAGE
 from routing.billing.bill import BillQuery, BillRow
+from routing.billing.money import decimal_dollars
 
 EVENT_TYPE = "rayroom.cost"
 EVENT_SOURCE = "rayroom"

@@ -15,8 +15,7 @@ from cluster.costs.journal_reader import (
     sum_events,
 )
 from routing.billing.bill import BillPage, BillQuery, BillRow, Key
-
-DAY_S = 86_400
+from routing.units import DAY_S
 
 
 def read_bill(

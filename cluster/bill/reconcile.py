@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.costs.journal_reader import read_settled_events
-from cluster.costs.models import NANOUSD_PER_USD
+from routing.units import NANOUSD_PER_USD
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ from routing.errors import (
     ProviderTruncated,
     ProviderUnreachable,
 )
+from routing.units import NANOUSD_PER_USD
 from routing.vendor_keys import hide_keys, keys_in
 
 
@@ -106,11 +107,11 @@ def _show_requests(requests: Sequence[CheckedRequest], console: Console) -> None
     for name in ("service", "model", "answered", "tokens in", "out", "cost, USD"):
         table.add_column(name, overflow="fold")
     for one in requests:
-        cost = "unknown" if one.cost_nanousd is None else f"{one.cost_nanousd / 1e9:.6f}"
+        cost = "unknown" if one.cost_nanousd is None else f"{one.cost_nanousd / NANOUSD_PER_USD:.6f}"
         cells = (one.service, one.model, "no" if one.problem else "yes", str(one.input_tokens), str(one.output_tokens))
         table.add_row(*map(Text, (*cells, "" if one.problem else cost)), style="red" if one.problem else None)
     console.print(table)
-    console.print(f"together: {total_nanousd(requests) / 1e9:.6f} USD")
+    console.print(f"together: {total_nanousd(requests) / NANOUSD_PER_USD:.6f} USD")
 
 
 def _keys(settings: AppSettings, environment: Mapping[str, str]) -> list[str]:

@@ -16,13 +16,13 @@ from rich.console import Console
 from rich.table import Table
 
 from cluster.bill.formats import bill_csv, cloud_event, costs_csv, iso_time, row_values
-from cluster.bill.money import dollars
 from cluster.bill.reader import read_bill, read_deleted_nanousd, span_s, time_zone
 from cluster.check.terminal import cell, labelled, plain
 from cluster.config.settings import AppSettings
 from cluster.config.validate import check_file
 from cluster.costs.journal_reader import read_booked_events, read_open_intents, read_tenants
 from routing.billing.bill import BillPage, BillQuery, Grouping, parse_query
+from routing.billing.money import dollars
 from routing.errors import ConfigurationError
 
 app = typer.Typer(help="Show and export the bill.")

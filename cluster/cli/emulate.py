@@ -12,6 +12,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from cluster.lab.emulator import Emulator, EmulatorState, LatencyModel, RateLimits, VendorLoad
+from cluster.lab.emulator.core.request_log import RequestLog
 from cluster.lab.emulator.engines import Engines, load_engines
 from deployments.common.settings import ProfileChange
 from routing.errors import ConfigurationError
@@ -25,13 +26,20 @@ def build_state(
     limits: RateLimits,
     load: VendorLoad,
     answer_tokens: int,
+    log_entries: int,
     engines: Engines | None,
     profiles: Mapping[str, ProfileChange],
 ) -> EmulatorState:
     """Return the state that all requests share; a speed of 0 means no simulated latency."""
     latency = LatencyModel(random.Random(seed), speed or math.inf, profiles)
     return EmulatorState(
-        seed=seed, latency=latency, limits=limits, load=load, answer_tokens=answer_tokens, engines=engines or Engines()
+        seed=seed,
+        latency=latency,
+        limits=limits,
+        load=load,
+        answer_tokens=answer_tokens,
+        engines=engines or Engines(),
+        journal=RequestLog(log_entries),
     )
 
 

@@ -25,6 +25,7 @@ from routing.chat import ChatOptions, Message
 from routing.errors import ConfigurationError, RayroomError, UnknownModel
 from routing.latency import percentile
 from routing.models import Answer, ModelRequest
+from routing.units import NANOUSD_PER_USD
 
 CONCURRENT = 4
 """The requests of one model at a time: more would meet the rate limits of new accounts."""
@@ -163,8 +164,8 @@ def _cells(score: FrameModelScore) -> tuple[str, ...]:
         f"{score.right / score.frames:.1%}",
         f"{score.texts_found / score.texts:.1%}",
         str(score.failed),
-        f"{score.cost_nanousd / answered / 1e9:.6f}" if answered else "unknown",
-        "" if right_nanousd is None else f"{right_nanousd / 1e9:.6f}",
+        f"{score.cost_nanousd / answered / NANOUSD_PER_USD:.6f}" if answered else "unknown",
+        "" if right_nanousd is None else f"{right_nanousd / NANOUSD_PER_USD:.6f}",
         "" if score.p50_ms is None else f"{score.p50_ms:.0f}",
         "" if score.p95_ms is None else f"{score.p95_ms:.0f}",
     )

@@ -66,7 +66,8 @@ def load(
 
     The exit status is 0 when every target held, 1 when one did not, 2 for an error before the start.
     """
-    from cluster.lab.load.command import LoadOptions, run_load
+    from cluster.lab.load.command import run_load
+    from cluster.lab.load.options import LoadOptions
 
     options = LoadOptions(
         scenario=scenario,
@@ -101,6 +102,7 @@ def emulate(
     free: Annotated[int, typer.Option(min=0, help="Concurrent requests of a model at full speed.")] = 64,
     capacity: Annotated[int, typer.Option(min=1, help="Further requests that double the response time.")] = 64,
     most: Annotated[int | None, typer.Option(min=1, help="Concurrent requests at which a model is overloaded.")] = None,
+    log: Annotated[int, typer.Option(min=1, help="The newest requests that the request log keeps.")] = 100_000,
     profiles: Annotated[str, typer.Option(metavar="JSON", help="Changes to the models' latency profiles.")] = "{}",
     senses: Annotated[
         Path | None,
@@ -124,6 +126,7 @@ def emulate(
         limits=limits,
         load=load,
         answer_tokens=answer_tokens,
+        log_entries=log,
         profiles=read_profiles(profiles),
         engines=None if senses is None else read_engines(senses),
     )

@@ -13,8 +13,8 @@ from typing import TypeVar
 from rich.console import Console
 from rich.table import Table
 
-from cluster.bill.money import dollars
 from cluster.costs.sending import SetAsideWindow, forget_duplicates, read_set_aside, resend_parked
+from routing.billing.money import dollars
 from routing.errors import ConfigurationError
 
 T = TypeVar("T")

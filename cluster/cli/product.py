@@ -209,10 +209,10 @@ def restore(
     Costs that were open or unsealed when the backup was made are not billed again: the lost journal sent them in the
     seconds after it. `rayroom reconcile` compares the result with the backend.
     """
-    from cluster.bill.money import dollars
     from cluster.config.validate import check_file
     from cluster.costs.storage.backup import restore as restore_journal
     from cluster.costs.storage.shard_files import shard_path
+    from routing.billing.money import dollars
 
     journal = shard_path(Path(check_file(config).costs.journal_path), shard)
     costs = restore_journal(backup, journal, time.time())

@@ -21,7 +21,6 @@ from cluster.bill.backend_costs import (
     compare_windows,
     read_backend_export,
 )
-from cluster.bill.money import dollars
 from cluster.bill.reader import span_s
 from cluster.bill.vendor_drift import JOURNAL_KEY, DriftRow, compare_vendor
 from cluster.bill.vendor_exports.models import COST, BrokenRow, ModelNames
@@ -32,10 +31,11 @@ from cluster.config.settings import AppSettings
 from cluster.costs.journal_reader import sum_events
 from cluster.costs.window_reader import read_closed_windows
 from routing.billing.bill import BillQuery
+from routing.billing.money import dollars
 from routing.catalogue import Catalogue
 from routing.errors import ConfigurationError
+from routing.units import DAY_S
 
-DAY_S = 86_400
 SKEW_S = 3_600.0
 """Costs are booked after their vendor call; a caller's clock may be ahead by less than that."""
 SHOWN = 50

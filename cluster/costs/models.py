@@ -10,7 +10,6 @@ from routing.billing.budgets import BudgetKind
 from routing.errors import BudgetExceeded, RoomClosed
 from routing.models import Intent, Outcome, Service, Settlement, Spending
 
-NANOUSD_PER_USD = 1_000_000_000
 MOST_NANOUSD = 2**53
 """Nine million dollars: no attempt costs as much. Sums of such figures fit into SQLite's integers."""
 

@@ -72,14 +72,12 @@ def _joined(calls: list[Embedded]) -> Embedded:
     return joined, sum(cost_nanousd for _, cost_nanousd in calls)
 
 
-def batches(
-    inputs: Sequence[Message], most_inputs: int = MOST_INPUTS, most_tokens: int = MOST_TOKENS
-) -> Iterator[tuple[Message, ...]]:
+def batches(inputs: Sequence[Message], most_tokens: int = MOST_TOKENS) -> Iterator[tuple[Message, ...]]:
     """Yield the inputs in order, in groups that one call takes. An input beyond the limit is a group of its own."""
     group, tokens = list[Message](), 0
     for message in inputs:
         cost = _tokens(message)
-        if group and (len(group) == most_inputs or tokens + cost > most_tokens):
+        if group and (len(group) == MOST_INPUTS or tokens + cost > most_tokens):
             yield tuple(group)
             group, tokens = [], 0
         group.append(message)

@@ -39,7 +39,6 @@ async def streamed(
     request: ModelRequest,
     reply_of: ReplyOf,
     call: VendorCall | None = None,
-    clock: Callable[[], float] = time.monotonic,
 ) -> AsyncGenerator[Delta, None]:
     """Yield a vendor's `deltas` and, last, one with `finish`, the usage and the tier reported; raises ProviderError.
 
@@ -48,13 +47,13 @@ async def streamed(
     A timer spans one await and no yield: another task may request the next delta, and a timer that one task started
     cannot stop another. The time that the consumer takes does not count either.
     """
-    watch, call = _Watch(request, clock()), call or VendorCall()
+    watch, call = _Watch(request, time.monotonic()), call or VendorCall()
     last, usage_so_far, thinking_bytes = Delta(), None, 0
     async with aclosing(deltas):
         while True:
             try:
                 with call:
-                    async with asyncio.timeout(watch.wait_s(clock())):
+                    async with asyncio.timeout(watch.wait_s(time.monotonic())):
                         delta = await anext(deltas)
             except StopAsyncIteration:
                 break

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 import uuid
 from collections import Counter
@@ -11,6 +12,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, context
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import anyio
 import structlog
 
 from deployments.common.settings import ToolSettings
@@ -140,7 +142,7 @@ class ToolService:
 
     async def _as_seen(self, connection: ToolConnection, name: str, source: ToolSource, wanted: WantedCall) -> RoomTool:
         """Return the tool if it is still the one that the model saw, and may be called now."""
-        async with self._connect_deadline():
+        with self._connect_deadline():
             listed = list_source(name, source, await connection.offered())
         tool = next((one for one in listed.tools if one.name == wanted.tool), None)
         if tool is None:
@@ -154,7 +156,7 @@ class ToolService:
     async def _list_source(self, tenant: Tenant, name: str, source: ToolSource) -> ListedTools:
         try:
             async with self._connected(tenant, source) as connection:
-                async with self._connect_deadline():
+                with self._connect_deadline():
                     return list_source(name, source, await connection.offered())
         except ToolError as error:
             return ListedTools(left_out=(LeftOutTool(name=name, problem=error.message),))
@@ -174,16 +176,17 @@ class ToolService:
     @asynccontextmanager
     async def _entered(self, connecting: AbstractAsyncContextManager[ToolConnection]) -> AsyncIterator[ToolConnection]:
         """Enter a connection within the deadline, which does not count its use."""
-        async with self._connect_deadline() as deadline:
+        with self._connect_deadline() as scope:
             async with connecting as connection:
-                deadline.reschedule(None)
+                scope.deadline = math.inf
                 yield connection
 
-    @asynccontextmanager
-    async def _connect_deadline(self) -> AsyncIterator[asyncio.Timeout]:
+    @contextmanager
+    def _connect_deadline(self) -> Iterator[anyio.CancelScope]:
+        # Not asyncio's timeout: its cancellation breaks into the closing of sockets, which anyio's scopes shield.
         try:
-            async with asyncio.timeout(self._settings.connect_timeout_s) as deadline:
-                yield deadline
+            with anyio.fail_after(self._settings.connect_timeout_s) as scope:
+                yield scope
         except TimeoutError:
             raise ToolTimeout("The tool's server did not say in time which tools it has.") from None
 

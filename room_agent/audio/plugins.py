@@ -10,6 +10,7 @@ from livekit.agents import NOT_GIVEN, NotGivenOr, stt, tts
 from livekit.plugins import deepgram, elevenlabs
 
 from room_agent.core.settings import SpeechSettings, takes_keyterms
+from room_agent.core.tasks import OwnedTasks
 
 CLOSE_TIMEOUT_S = 2.0
 ENDPOINTING_MS, MULTI_ENDPOINTING_MS = 25, 100
@@ -90,18 +91,15 @@ class _ElevenLabsTts(elevenlabs.TTS):
     def __init__(self, opener: _SocketOpener, **options: Any) -> None:
         super().__init__(http_session=cast(aiohttp.ClientSession, opener), **options)
         self._opener = opener
-        self._closing: set[asyncio.Task[None]] = set()
+        self._closing = OwnedTasks()
         self.on("error", self._on_error)
 
     async def aclose(self) -> None:
         await super().aclose()
-        if self._closing:
-            # Not cancelled: an unclosed socket would leave texts open at the vendor.
-            await asyncio.wait(self._closing, timeout=2 * CLOSE_TIMEOUT_S)
+        # Not cancelled: an unclosed socket would leave texts open at the vendor.
+        await self._closing.wait(2 * CLOSE_TIMEOUT_S)
 
     def _on_error(self, error: tts.TTSError) -> None:
         if error.recoverable:
             return
-        task = asyncio.create_task(self._opener.close_socket(), name="close tts socket")
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+        self._closing.start(self._opener.close_socket(), "close tts socket")

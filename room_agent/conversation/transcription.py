@@ -13,6 +13,8 @@ from typing import Any, Final
 import structlog
 from livekit import rtc
 
+from room_agent.core.tasks import OwnedTasks
+
 TOPIC: Final = "lk.transcription"
 SEGMENT: Final = "lk.segment_id"
 FINAL: Final = "lk.transcription_final"
@@ -59,7 +61,7 @@ class Transcription:
 
     def __init__(self, room: rtc.Room) -> None:
         self._room = room
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = OwnedTasks()
         self._segments: dict[str, TranscriptSegment] = {}
         self.lost = 0
 
@@ -96,10 +98,8 @@ class Transcription:
 
     async def aclose(self) -> None:
         """Wait for pending text at most `SEND_TIMEOUT_S`, then drop the rest."""
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=SEND_TIMEOUT_S)
-            for task in late:
-                task.cancel()
+        await self._tasks.wait(SEND_TIMEOUT_S)
+        await self._tasks.aclose(0.0)
 
     def _end(self, segment: TranscriptSegment, text: str) -> None:
         self._start(self._send(text, segment.attributes | {FINAL: "true"}, after=segment.writing))
@@ -137,10 +137,7 @@ class Transcription:
             self.lost += 1
             work.close()
             return None
-        task = asyncio.create_task(work, name="transcript")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+        return self._tasks.start(work, "transcript")
 
 
 class AnswerTranscript:

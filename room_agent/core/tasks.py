@@ -42,6 +42,11 @@ class OwnedTasks:
         task.add_done_callback(self._log_end)
         return task
 
+    async def wait(self, timeout_s: float) -> None:
+        """Wait at most `timeout_s` until all tasks have ended; cancel none."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=timeout_s)
+
     async def aclose(self, timeout_s: float) -> None:
         """Cancel all tasks but the calling one, and wait at most `timeout_s` until they have ended."""
         await cancel(self._running, timeout_s)

@@ -15,8 +15,8 @@ from room_agent.records.sender import Sent, park, send_record
 from room_agent.records.spool import PARKED_SUFFIX, SpooledRecord, note, read_spool, spooled_paths
 from room_agent.usage.job_file import JournaledJob, lock_dead
 from room_agent.usage.recovery import recover_for_ever
+from routing.units import DAY_S
 
-DAY_S = 86_400.0
 RETRY_PARKED_S = 3_600.0
 """A refused record is sent again so often: the backend may have been repaired, or its records deleted."""
 

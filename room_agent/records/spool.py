@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import json
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -163,9 +162,9 @@ def note(path: Path, *fields: Any) -> None:
         file.write(as_line(*fields))
 
 
-def spooled_paths(directory: Path, suffixes: Sequence[str] = (SUFFIX, PARKED_SUFFIX)) -> list[Path]:
+def spooled_paths(directory: Path) -> list[Path]:
     """Return the files of records below the directory of the usage journals, the oldest first."""
-    found = [path for suffix in suffixes for path in (directory / DIRECTORY).glob(f"*{suffix}")]
+    found = [path for suffix in (SUFFIX, PARKED_SUFFIX) for path in (directory / DIRECTORY).glob(f"*{suffix}")]
     return sorted(found, key=_modified_at_s)
 
 

@@ -116,8 +116,11 @@ class FrameUploader:
 
     async def _send(self, frame: KeptFrame) -> None:
         with new_request() as request, task_span("frame") as span:
-            span.set(rayroom__frame__source=str(self._track.source), rayroom__frame__why=frame.why)
-            span.set(rayroom__request_id=request.request_id)
+            span.set(
+                rayroom__frame__source=str(self._track.source),
+                rayroom__frame__why=frame.why,
+                rayroom__request_id=request.request_id,
+            )
             await self._send_traced(frame)
 
     async def _send_traced(self, frame: KeptFrame) -> None:

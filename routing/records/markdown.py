@@ -6,6 +6,7 @@ import datetime as dt
 import re
 from collections.abc import Iterator
 
+from routing.billing.money import dollars
 from routing.records.models import (
     Entry,
     MeetingCosts,
@@ -15,7 +16,6 @@ from routing.records.models import (
     RecordedUtterance,
 )
 
-NANOUSD_PER_USD = 1_000_000_000
 _MARKUP = re.compile(r"([\\`*_\[\]<>&|~$])")
 """The characters that are markup within a line; no text begins one."""
 _SOURCES = {"screen_share": "screen", "camera": "camera"}
@@ -49,7 +49,7 @@ def _line(entry: Entry) -> str:
             return f"{at} {_SOURCES[entry.source]} of {_plain(entry.name)}**: {_plain(entry.text)}"
         case RecordedAnswer():
             return f"{at} answer to {_plain(entry.name)}**{_state(entry)}: {_plain(entry.text)}{_sources(entry)}"
-    price = f", {_dollars(entry.cost_nanousd)}" if entry.cost_nanousd else ""
+    price = f", {dollars(entry.cost_nanousd)}" if entry.cost_nanousd else ""
     return f"{at} tool {_plain(entry.name)}**: {_plain(entry.outcome)}, {entry.duration_ms} ms{price}"
 
 
@@ -69,7 +69,7 @@ def _end(record: MeetingRecord) -> Iterator[str]:
     if record.costs is not None:
         yield f"## Costs of the meeting as of {_date(record.costs.as_of)}"
         yield "\n".join(_cost_table(record.costs))
-        yield f"Total: {_dollars(record.costs.total_nanousd)}"
+        yield f"Total: {dollars(record.costs.total_nanousd)}"
 
 
 def _cost_table(costs: MeetingCosts) -> Iterator[str]:
@@ -77,13 +77,7 @@ def _cost_table(costs: MeetingCosts) -> Iterator[str]:
     yield "|---|---|---|---|---|"
     for row in costs.models:
         names = f"{_plain(row.service)} | {_plain(row.model)}"
-        yield f"| {names} | {row.requests} | {row.estimated_requests} | {_dollars(row.cost_nanousd)} |"
-
-
-def _dollars(nanousd: int) -> str:
-    """Return an amount to the last nano-dollar."""
-    sign, (dollars, rest) = "-" if nanousd < 0 else "", divmod(abs(nanousd), NANOUSD_PER_USD)
-    return f"{sign}${dollars}.{rest:09}"
+        yield f"| {names} | {row.requests} | {row.estimated_requests} | {dollars(row.cost_nanousd)} |"
 
 
 def _date(time: dt.datetime) -> str:

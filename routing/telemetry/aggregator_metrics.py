@@ -26,6 +26,7 @@ _COSTS = {
     "dropped_call_records": "Call records dropped over the bound.",
     "rooms_left_out": "Heartbeats of rooms over the bounds of the registry, since the aggregator started.",
     "connected_replicas": "Model replicas whose call records arrive.",
+    "event_loop_tasks": "Tasks of the aggregator's event loop.",
 }
 COST_METRICS = tuple(
     Metric(name=COSTS_PREFIX + name, kind="gauge", part="aggregator", help=text, labels=("shard",))

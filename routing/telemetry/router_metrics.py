@@ -34,6 +34,7 @@ FAILED_AUTHENTICATIONS = "rayroom_failed_authentications"
 TOOL_CALLS = "rayroom_tool_calls"
 TOOL_SECONDS = "rayroom_tool_seconds"
 SPANS_LOST = "rayroom_spans_lost"
+LOOP_TASKS = "rayroom_event_loop_tasks"
 
 ROUTES = (
     *("/v1/chat/completions", "/v1/frames", "/healthz", "/readyz", "/v1/rooms", "/v1/rooms/{room}/heartbeat"),
@@ -184,4 +185,5 @@ ROUTER_METRICS = (
     ),
     _router(TOOL_SECONDS, "histogram", "The time of a tool's call, with its connection.", buckets=SECONDS),
     _router(SPANS_LOST, "counter", "Spans that the collector of traces did not take."),
+    _router(LOOP_TASKS, "gauge", "Tasks on the event loop of a router or model replica."),
 )

@@ -1,4 +1,4 @@
-"""Measures who is answered in 24 labelled meetings in six languages, and what the doubtful utterances cost.
+"""Measures who is answered in two sets of labelled meetings in six languages, and what the doubtful utterances cost.
 
 No model runs here. Three bounds stand in for the one that is called when an utterance is unsure: it is always right, it
 always answers, or it is always silent. The state before each utterance follows the labels, not earlier decisions.
@@ -24,9 +24,9 @@ from room_agent.intent.stop_words import asks_agent_to_stop, asks_to_stop
 from routing.catalogue import load_catalogue
 from routing.models import Usage
 
-MEETINGS = Path(__file__).parent / "understanding" / "meetings.jsonl"
-ANSWER_STARTS_S, ANSWER_LASTS_S = 1.0, 8.5
-"""The set says that an answer starts a second after its utterance and lasts 5 to 12 s."""
+SETS = tuple(Path(__file__).parent / "understanding" / f"{name}.jsonl" for name in ("meetings", "meetings_second"))
+ANSWER_STARTS_S, ANSWER_LASTS_S, LONG_ANSWER_LASTS_S = 1.0, 8.5, 12.0
+"""Both sets say that an answer starts a second after its utterance and lasts 5 to 12 s."""
 MODEL, TURN_INPUT_TOKENS, SILENT_TOKENS, ANSWER_TOKENS = "gpt-6-luna", 3_000, 5, 150
 GOAL = 0.02
 
@@ -45,6 +45,7 @@ class Case:
     text: str = field(repr=False)
     expected: Literal["answer", "silence", "stop"]
     decision: Decision
+    debatable: bool
     interrupts: bool
     refused: bool
     """Whether a room's limit of unsure turns was reached."""
@@ -70,19 +71,19 @@ def decide(
     return address
 
 
-def cases(meetings: Iterable[dict[str, Any]], by: Decide) -> Iterator[Case]:
+def cases(meetings: Iterable[dict[str, Any]], by: Decide, lasts_s: float = ANSWER_LASTS_S) -> Iterator[Case]:
     for meeting in meetings:
-        yield from _cases(meeting, by)
+        yield from _cases(meeting, by, lasts_s)
 
 
-def _cases(meeting: dict[str, Any], by: Decide) -> Iterator[Case]:
+def _cases(meeting: dict[str, Any], by: Decide, lasts_s: float) -> Iterator[Case]:
     names, utterances = tuple(meeting["agent_names"]), meeting["utterances"]
     people = tuple(Person(name, name) for name in dict.fromkeys(one["speaker"] for one in utterances))
     answered, ends_at_s, unsure = None, 0.0, UnsureTurns()
     for one in utterances:
         at_s, speaker, voice = float(one["at_s"]), one["speaker"], one["channel"] == "voice"
-        ends_at_s = at_s if one["agent_speaking"] else min(ends_at_s, at_s)
-        context = AddresseeContext(people=people, answered=answered, answered_at_s=ends_at_s)
+        answered_at_s = at_s if one["agent_speaking"] else min(ends_at_s, at_s)
+        context = AddresseeContext(people=people, answered=answered, answered_at_s=answered_at_s)
         decision = by(one["text"], speaker, context, at_s, names, one["agent_speaking"])
         yield Case(
             meeting=meeting["id"],
@@ -90,11 +91,14 @@ def _cases(meeting: dict[str, Any], by: Decide) -> Iterator[Case]:
             text=one["text"],
             expected=one["expected"],
             decision=decision,
+            debatable=one.get("debatable", False),
             interrupts=voice and one["agent_speaking"] and speaker == answered,
             refused=decision == "unsure" and not context.is_alone(speaker) and not unsure.admits(at_s),
         )
         if one["expected"] == "answer":
-            answered, ends_at_s = speaker, at_s + ANSWER_STARTS_S + ANSWER_LASTS_S
+            answered, ends_at_s = speaker, at_s + ANSWER_STARTS_S + lasts_s
+        elif one["expected"] == "stop":
+            ends_at_s = at_s
 
 
 def missed(found: Sequence[Case], bound: Bound) -> float:
@@ -119,9 +123,9 @@ def _share(kept: Iterable[bool]) -> float:
     return sum(found) / len(found) if found else 0.0
 
 
-def _table(found: Sequence[Case]) -> Table:
+def _table(found: Sequence[Case], title: str) -> Table:
     columns = ["language", "utterances", *(f"{kind}, {bound}" for bound in BOUNDS for kind in ("missed", "uncalled"))]
-    table = Table(*columns, "unsure", "stops missed")
+    table = Table(*columns, "unsure", "stops missed", title=title)
     for language in [*dict.fromkeys(one.language for one in found), "all"]:
         part = [one for one in found if language in (one.language, "all")]
         figures = [share(part, bound) for bound in BOUNDS for share in (missed, uncalled)]
@@ -131,11 +135,13 @@ def _table(found: Sequence[Case]) -> Table:
     return table
 
 
-def main() -> int:
-    """Print the table; return 1 if the model that is always right misses the goal."""
-    meetings = [json.loads(line) for line in MEETINGS.read_text("utf-8").splitlines()]
-    found, console = list(cases(meetings, decide)), Console(width=160)
-    console.print(_table(found))
+def _print_set(meetings: Sequence[dict[str, Any]], title: str, console: Console) -> Sequence[Case]:
+    found = list(cases(meetings, decide))
+    parts = {
+        "Without the debatable utterances, model right": [one for one in found if not one.debatable],
+        f"If answers last {LONG_ANSWER_LASTS_S:g} s, model right": list(cases(meetings, decide, LONG_ANSWER_LASTS_S)),
+    }
+    console.print(_table(found, title))
     unsure = [one for one in found if one.decision == "unsure"]
     cost = sum(unsure_cost_nanousd(one.expected == "answer") for one in unsure)
     cut = sum(one.interrupts and one.expected == "silence" for one in found)
@@ -144,12 +150,32 @@ def main() -> int:
         f"{cost / 1e9:.4f} USD, {cost / 1e9 / len(found) * 1_000:.3f} USD for 1,000 utterances. "
         f"{cut} remarks that were to leave the agent speaking interrupt it if they are longer than 0.4 s."
     )
-    if "--list" in sys.argv:
-        for one in found:
-            wrong = one.decision != "unsure" and one.is_answered("right") != (one.expected == "answer")
-            if wrong or (one.expected == "stop" and not one.is_stopped):
-                console.print(f"{one.meeting} expected {one.expected}, {one.decision}: {one.text}", markup=False)
-    return int(max(missed(found, "right"), uncalled(found, "right")) > GOAL)
+    for name, part in parts.items():
+        console.print(
+            f"{name}: missed {100 * missed(part, 'right'):.1f} %, uncalled {100 * uncalled(part, 'right'):.1f} %"
+        )
+    return found
+
+
+def _print_errors(found: Sequence[Case], console: Console) -> None:
+    """Print the errors that no model mends."""
+    for one in found:
+        wrong = one.decision != "unsure" and one.is_answered("right") != (one.expected == "answer")
+        wrong |= one.refused and one.expected == "answer"
+        if wrong or (one.expected == "stop" and not one.is_stopped):
+            console.print(f"{one.meeting} expected {one.expected}, {one.decision}: {one.text}", markup=False)
+
+
+def main() -> int:
+    """Print a table for each set; return 1 if the model that is always right misses the goal in one."""
+    console, missing = Console(width=160), False
+    for path in SETS:
+        meetings = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        found = _print_set(meetings, path.stem, console)
+        if "--list" in sys.argv:
+            _print_errors(found, console)
+        missing |= max(missed(found, "right"), uncalled(found, "right")) > GOAL
+    return int(missing)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cluster.costs.models import NANOUSD_PER_USD, Knowledge
+from cluster.costs.models import Knowledge
+from routing.units import NANOUSD_PER_USD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

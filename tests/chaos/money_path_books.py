@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from cluster.costs.journal_reader import JournalReader, read_booked_events
-from cluster.costs.models import NANOUSD_PER_USD
 from cluster.lab.stack.backend_peer import BackendPeer
 from routing.catalogue import load_catalogue
+from routing.units import NANOUSD_PER_USD
 from tests.chaos.books import ClientAnswer, Comparison, Loss, VendorCost, compare, compare_months
 from tests.chaos.lost_journal import LostJournal, compare_windows, events_of_all, read_windows, unbilled_of_all
 from tests.chaos.vendor import Vendor

@@ -11,11 +11,13 @@ import asyncio
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
 
-from tests.soak.growth import growths
+from tests.soak.growth import Sample, growths
+from tests.soak.loops import SampledLoops
 from tests.soak.processes import SampledProcesses
 
 ROOT = Path(__file__).parents[2]
@@ -67,39 +69,45 @@ async def _soak(rooms: int, length_s: float) -> int:
         file.write_text(yaml.safe_dump(scenario(rooms, length_s)), "utf-8")
         command = [str(Path(sys.executable).with_name("rayroom")), "load", str(file), "--replay", "--out", str(out)]
         process = await asyncio.create_subprocess_exec(*command, cwd=ROOT)
-        sampled = SampledProcesses(process.pid)
+        sampled, loops = SampledProcesses(process.pid), SampledLoops(process.pid)
         began_s = time.monotonic()
         try:
             async with asyncio.timeout(length_s + START_TIMEOUT_S):
                 while process.returncode is None:
                     await asyncio.to_thread(sampled.sample, time.monotonic() - began_s)
+                    await asyncio.to_thread(loops.sample, time.monotonic() - began_s)
                     await asyncio.wait({asyncio.ensure_future(process.wait())}, timeout=SAMPLE_EVERY_S)
         finally:
             if process.returncode is None:
                 process.terminate()
                 await process.wait()
-    grew = report(sampled, length_s)
+    grew = report(sampled, loops, length_s)
     return 1 if grew else abs(process.returncode or 0)
 
 
-def report(sampled: SampledProcesses, length_s: float) -> list[str]:
-    """Print what each long-lived process used after its warm-up and at the end; return those that grew."""
+def report(sampled: SampledProcesses, loops: SampledLoops, length_s: float) -> list[str]:
+    """Print the figures of each long-lived process after its warm-up and at the end; return those that grew."""
     longest = max(sampled.samples.values(), key=len, default=[])
     ended_s = longest[-1].at_s if longest else 0.0
     # The load itself is the last part of a run; before it Ray and the app start.
-    began_s, grew = max(0.0, ended_s - length_s), []
+    began_s = max(0.0, ended_s - length_s)
+    processes = sorted((f"{sampled.names[key][:36]} {key[0]}", samples) for key, samples in sampled.samples.items())
+    sampled_of: dict[str, Mapping[str, Sequence[Sample]]] = {"process": dict(processes), "event loop": loops.samples}
+    found = {
+        kind: {name: growths(samples, began_s, ended_s) for name, samples in by_name.items()}
+        for kind, by_name in sampled_of.items()
+    }
+    grew = [f"no {kind} was sampled" for kind, by_name in found.items() if not any(by_name.values())]
     print(f"{'process':44} {'figure':10} {'before':>9} {'after':>9}")
-    for key, samples in sorted(sampled.samples.items(), key=lambda item: sampled.names[item[0]]):
-        for growth in growths(samples, began_s, ended_s):
+    for name, growth in ((name, one) for by_name in found.values() for name, all_ in by_name.items() for one in all_):
+        if growth.figure in ("memory_mb", "tasks") or not growth.holds:
             mark = "" if growth.holds else "  GREW"
-            if growth.figure == "memory_mb" or mark:
-                name = f"{sampled.names[key][:36]} {key[0]}"
-                print(f"{name:44} {growth.figure:10} {growth.before:9.1f} {growth.after:9.1f}{mark}")
-            if mark:
-                grew.append(sampled.names[key])
-    count = sum(bool(growths(samples, began_s, ended_s)) for samples in sampled.samples.values())
-    print(f"{count} processes over {length_s:.0f} s; {len(grew)} figures grew")
-    return grew if count else ["no process was sampled"]
+            print(f"{name:44} {growth.figure:10} {growth.before:9.1f} {growth.after:9.1f}{mark}")
+        if not growth.holds:
+            grew.append(name)
+    counts = [sum(map(bool, by_name.values())) for by_name in found.values()]
+    print(f"{counts[0]} processes and {counts[1]} event loops over {length_s:.0f} s; {len(grew)} figures grew")
+    return grew
 
 
 if __name__ == "__main__":

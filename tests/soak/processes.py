@@ -60,6 +60,9 @@ def name_of(command: list[str]) -> str:
         return "?"
     if command[0].startswith("ray::"):
         return command[0].split()[0]
+    if "-c" in command[:-1]:
+        code, *arguments = command[command.index("-c") + 1 :]
+        return f"-c {arguments[0] if arguments else code[:28]}"
     if "-m" in command[:-1]:
         return command[command.index("-m") + 1]
     words = [os.path.basename(word) for word in command[:2]]

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-DAY_S = 86_400
+from routing.units import DAY_S
 
 
 def day(date: str) -> int:

@@ -27,7 +27,7 @@ from tests.support.screens import slide
 from tests.support.walk import Walk, counted_walk
 
 MOST_TOUCHED, MOST_RETURNS = 49, 12
-MOST_TOUCHED_WHOLE, MOST_CALLS_BACK_WHOLE = 71, 151
+MOST_TOUCHED_WHOLE, MOST_CALLS_BACK_WHOLE = 71, 148
 MOST_FILES_WHOLE, MOST_RETURNS_WHOLE = 12, 13
 TRACK = SharedTrack(sid="TR_1", source="screen_share", shared_by="Ann", identity="ann")
 FILES = [

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
-from cluster.bill.money import nanousd_of
 from cluster.bill.vendor_exports.models import ANSWERS, COST, Parsed, VendorUsage
 from cluster.bill.vendor_exports.reading import (
     Row,
@@ -23,6 +22,7 @@ from cluster.bill.vendor_exports.reading import (
     results_of,
     text_of,
 )
+from routing.billing.money import nanousd_of
 
 
 def parse(path: Path) -> Parsed:

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cluster.bill.money import nanousd_of
 from cluster.bill.vendor_exports.models import COST, Parsed, VendorUsage
 from cluster.bill.vendor_exports.reading import (
     Place,
@@ -21,6 +20,7 @@ from cluster.bill.vendor_exports.reading import (
     read_documents,
     refuse_longer_than_a_day,
 )
+from routing.billing.money import nanousd_of
 
 HOUR_MS = 3_600_000
 

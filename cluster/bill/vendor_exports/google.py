@@ -11,7 +11,6 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
-from cluster.bill.money import nanousd_of
 from cluster.bill.vendor_exports.models import COST, Parsed, VendorUsage
 from cluster.bill.vendor_exports.reading import (
     Row,
@@ -23,6 +22,7 @@ from cluster.bill.vendor_exports.reading import (
     read_documents,
     refuse_longer_than_a_day,
 )
+from routing.billing.money import nanousd_of
 
 
 def parse(path: Path) -> Parsed:

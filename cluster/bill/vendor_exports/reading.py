@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from cluster.bill.vendor_exports.models import BrokenRow, Parsed, VendorUsage
+from routing.units import DAY_S
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
 MAX_AMOUNT = 2**53
 """Nine million dollars, or as many tokens as nobody buys in a day: a larger figure is a mistake."""
 MAX_PROBLEM_CHARS = 200
-DAY_S = 86_400
 
 Row = Mapping[str, Any]
 Place = tuple[str, Any]

@@ -15,6 +15,7 @@ from rich.live import Live
 from cluster.cli.top.overview import PREFIXES, overview
 from cluster.cli.top.scrape import Scrape, parse
 from cluster.cli.top.view import view
+from cluster.serve.node_metrics import fetch_texts
 from routing.errors import ConfigurationError
 
 TIMEOUT_S = 5.0
@@ -57,15 +58,7 @@ async def discovered(http: aiohttp.ClientSession, dashboard: str) -> list[str]:
 
 async def scrape(http: aiohttp.ClientSession, urls: Sequence[str]) -> Scrape:
     """Return the series of the endpoints that answer; raises ConfigurationError where none does."""
-    texts = [text for text in await asyncio.gather(*(_text(http, url) for url in urls)) if text is not None]
+    texts = await fetch_texts(http, urls)
     if not texts:
         raise ConfigurationError(f"None of {', '.join(urls)} answers. {HINT}", "metrics")
     return await asyncio.to_thread(parse, texts, PREFIXES, time.monotonic())
-
-
-async def _text(http: aiohttp.ClientSession, url: str) -> str | None:
-    try:
-        async with http.get(url) as response:
-            return await response.text() if response.ok else None
-    except (aiohttp.ClientError, TimeoutError):
-        return None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from cluster.cli.top.scrape import Key, Scrape, quantiles
 from routing.telemetry.metrics import BORROWED
+from routing.units import NANOUSD_PER_USD
 
 PREFIXES = ("ray_rayroom_", "rayroom_dispatch_", *BORROWED)
 """The beginnings of the metrics that are parsed; BORROWED are Ray Serve's."""
@@ -14,7 +15,6 @@ _OURS = "ray_rayroom_"
 _AGENT = f"{_OURS}agent_"
 _COSTS = f"{_OURS}costs_"
 BREAKER_NAMES = ("closed", "half open", "open")
-NANOUSD_PER_USD = 1e9
 TENANTS = 5
 
 

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from prometheus_client.parser import text_string_to_metric_families
+from cluster.serve.node_metrics import parse_samples
 
 Labels = tuple[tuple[str, str], ...]
 Key = tuple[str, ...]
@@ -51,14 +51,11 @@ class Scrape:
 
 
 def parse(texts: Iterable[str], prefixes: tuple[str, ...], at_s: float) -> Scrape:
-    """Return the series whose names begin so. A node exports a megabyte, most of which is Ray's own."""
+    """Return the series whose names begin so, those of several nodes summed."""
     series = defaultdict[str, dict[Labels, float]](dict)
-    for text in texts:
-        lines = "\n".join(line for line in text.splitlines() if line.startswith(prefixes)) + "\n"
-        for family in text_string_to_metric_families(lines):
-            for name, labels, value, *_ in family.samples:
-                key = tuple(sorted(labels.items()))
-                series[name][key] = series[name].get(key, 0.0) + value
+    for name, labels, value, *_ in parse_samples(texts, prefixes):
+        key = tuple(sorted(labels.items()))
+        series[name][key] = series[name].get(key, 0.0) + value
     return Scrape(at_s=at_s, series=dict(series))
 
 

@@ -6,8 +6,8 @@ import datetime as dt
 from functools import lru_cache
 
 from routing.billing import budgets
+from routing.units import DAY_S
 
-DAY_S = 86_400
 _FIRST_DAY = dt.date(1970, 1, 1)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from cluster.bill.money import dollars
+from routing.billing.money import dollars
 
 MAX_DRAWN = 60
 COLUMNS = 4

@@ -10,8 +10,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from cluster.bill.money import dollars
 from cluster.lab.stack.plan import VOICE_ROOM
+from routing.billing.money import dollars
 
 SIMULATED = "SIMULATED MODELS: made-up answers and costs; real rooms, frames, Ray and books."
 _VOICE_COUNTS = ("hearing_utterances", "voice_answers", "voice_interruptions")

@@ -7,13 +7,13 @@ import io
 from collections.abc import Mapping, Sequence
 
 from cluster.bill import reconcile
-from cluster.bill.money import dollars
 from cluster.bill.reconcile import ReconciledTenant, SpeechRow
 from cluster.lab.demo.contact_sheet import MAX_DRAWN, SheetFrame, caption, header, thumbnail
 from cluster.lab.demo.samples import Counters
 from cluster.lab.demo.voice_room import Conversation
 from cluster.lab.report.page import EmbeddedImage, ReportTable, Section
 from cluster.lab.report.words import count, milliseconds, share
+from routing.billing.money import dollars
 
 THUMBNAIL_QUALITY = 75
 

@@ -13,7 +13,6 @@ from typing import Any
 from rich.console import Console
 
 from cluster.bill import reconcile
-from cluster.bill.money import dollars
 from cluster.bill.reconcile import ReconciledTenant, SpeechRow, SpeechUsageTotals
 from cluster.config.validate import check_file
 from cluster.costs.journal_reader import read_open_intents, read_settled_nanousd
@@ -23,6 +22,7 @@ from cluster.lab.demo.results import FrameEvidence, demo_run, frame_costs
 from cluster.lab.demo.samples import UsageSample, screens_of
 from cluster.lab.demo.voice_room import Conversation
 from cluster.lab.stack.plan import Plan
+from routing.billing.money import dollars
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,8 +32,8 @@ from routing.errors import ConfigurationError
 
 STOP_GRACE_S = 12.0
 MAX_CONCURRENT_CHECKS = 16
-# Unlimited capacity: a queue in the emulator would add to the measured times.
-_UNLIMITED_LOAD = ("--free", "1000000")
+# Unlimited capacity: a queue in the emulator would add to the measured times. Nobody reads the log of a load.
+_UNLIMITED_LOAD = ("--free", "1000000", "--log", "1000")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

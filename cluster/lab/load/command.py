@@ -4,81 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-import signal
 import tempfile
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from rich.console import Console
-
 from cluster.config.validate import check_file
 from cluster.lab.load.app_under_test import AppUnderTest, app_at, check_app, start_app, stop_app
-from cluster.lab.load.results import DrivenLoad, RunNotes, run_of
+from cluster.lab.load.interrupts import InterruptSignals, run_until_interrupted
+from cluster.lab.load.options import LoadOptions, ScenarioLoad, console, read_load
+from cluster.lab.load.results import DrivenLoad, RunNotes, quantile_ms, run_of
 from cluster.lab.load.runner import DriveOptions, Shards, drive
 from cluster.lab.load.timed_client import connected, tenant_usage
 from cluster.lab.report import report
 from cluster.lab.results import record
-from cluster.lab.scenario.arrivals import ScheduledRooms, draw_rooms, tenant_name
-from cluster.lab.scenario.scenario import Scenario, load_scenario
+from cluster.lab.scenario.arrivals import tenant_name
 from cluster.lab.stack.plan import Plan, planned
 from cluster.lab.stack.processes import Processes
 from room_agent.core.router_errors import RouterError
-from routing.errors import ConfigurationError, RayroomError
+from routing.errors import ConfigurationError
 
 RUNS = Path(".rayroom/runs")
 MAX_DRIVER_LATE_MS = 20.0
 # A publisher runs this much longer than the scenario, because it joins before the synthetic rooms begin.
 STARTUP_ALLOWANCE_S = 120.0
-
-console = Console(highlight=False, markup=False, soft_wrap=True)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadOptions:
-    """The options of the command."""
-
-    scenario: str
-    command: str
-    url: str | None = None
-    key_env: str = "RAYROOM_AGENT_KEYS"
-    keys: Path = Path(".rayroom/keys.env")
-    metrics_urls: tuple[str, ...] = ()
-    config: Path = Path("serve_config.yaml")
-    replay: bool = False
-    webrtc: int = 0
-    processes: int | None = None
-    out: Path | None = None
-    ray_address: str | None = None
-
-    @property
-    def kind(self) -> record.Kind:
-        return "webrtc" if self.webrtc else "replay" if self.replay else "load"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScenarioLoad:
-    """A scenario and the rooms drawn from it."""
-
-    scenario: Scenario
-    rooms: ScheduledRooms
-
-    @property
-    def tenants(self) -> int:
-        """Return the number of tenants; a trace may name more than the scenario."""
-        return max(self.scenario.tenants.count, int(self.rooms.tenant.max(initial=0)) + 1)
-
-
-def read_load(name: str) -> ScenarioLoad:
-    """Return a scenario's load; raises ConfigurationError for a scenario that is wrong."""
-    scenario, directory = load_scenario(name)
-    rooms = draw_rooms(scenario, directory)
-    if not len(rooms):
-        raise ConfigurationError(f"{name}: no room ever joins: raise the rooms under `arrivals`.", "arrivals")
-    return ScenarioLoad(scenario=scenario, rooms=rooms)
 
 
 def run_load(options: LoadOptions) -> int:
@@ -91,69 +42,6 @@ def run_load(options: LoadOptions) -> int:
         raise ConfigurationError("--ray needs --url: the address of the app on that cluster.", "ray")
     out = (options.out or RUNS / load.scenario.name).resolve()
     return run_until_interrupted(lambda signals: _load(options, load, out, signals))
-
-
-class InterruptSignals:
-    """The first Ctrl-C ends the load gracefully, and the report is written; the next one ends everything.
-
-    While no load runs, the first one ends everything.
-    """
-
-    def __init__(self) -> None:
-        self.work: asyncio.Task[int] | None = None
-        self._ended: asyncio.Event | None = None
-        self.last_signal: signal.Signals | None = None
-
-    @contextmanager
-    def graceful(self, ended: asyncio.Event) -> Iterator[None]:
-        """Let the first signal inside the `with` block set `ended`."""
-        self._ended = ended
-        try:
-            yield
-        finally:
-            self._ended = None
-
-    def receive(self, number: signal.Signals) -> None:
-        self.last_signal = number
-        if self._ended is not None and not self._ended.is_set():
-            self._ended.set()
-        elif self.work is not None:
-            self.work.cancel()
-
-
-def run_until_interrupted(work: Callable[[InterruptSignals], Coroutine[Any, Any, int]]) -> int:
-    """Run the work until it ends or a signal ends it; raises the exceptions of the work."""
-    return asyncio.run(_signalled(work))
-
-
-async def _signalled(work: Callable[[InterruptSignals], Coroutine[Any, Any, int]]) -> int:
-    loop, signals = asyncio.get_running_loop(), InterruptSignals()
-    task = signals.work = asyncio.create_task(work(signals))
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, signals.receive, number)
-    try:
-        return await task
-    except asyncio.CancelledError:
-        if signals.last_signal is None:
-            raise
-        console.print(
-            f"stopped by {signals.last_signal.name}: everything that was started has been ended, and no report written"
-        )
-        return 128 + signals.last_signal
-    except BaseExceptionGroup as group:
-        # Of tasks that run at the same time, the first failure names the cause.
-        errors, others = group.split(RayroomError)
-        if errors is None or others is not None:
-            raise
-        raise _first_error(errors) from None
-
-
-def _first_error(group: BaseExceptionGroup[RayroomError]) -> RayroomError:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, RayroomError)
-    return error
 
 
 async def _load(options: LoadOptions, load: ScenarioLoad, out: Path, signals: InterruptSignals) -> int:
@@ -325,8 +213,7 @@ def notes_of(driven: DrivenLoad, replay: bool, app: AppUnderTest) -> tuple[str, 
 
 
 def _late_ms(driven: DrivenLoad, share: int) -> float:
-    late_ms = driven.counts.late_ms
-    return round(float(np.percentile(late_ms, share)), 2) if len(late_ms) else 0.0
+    return round(quantile_ms(driven.counts.late_ms, share / 100) or 0.0, 2)
 
 
 def print_result(run: record.Run, page: Path) -> int:

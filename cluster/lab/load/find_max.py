@@ -9,19 +9,9 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from cluster.config.validate import check_file
-from cluster.lab.load.command import (
-    RUNS,
-    InterruptSignals,
-    LoadOptions,
-    RunningApp,
-    ScenarioLoad,
-    app_for,
-    console,
-    notes_of,
-    print_result,
-    read_load,
-    run_until_interrupted,
-)
+from cluster.lab.load.command import RUNS, RunningApp, app_for, notes_of, print_result
+from cluster.lab.load.interrupts import InterruptSignals, run_until_interrupted
+from cluster.lab.load.options import LoadOptions, ScenarioLoad, console, read_load
 from cluster.lab.load.results import DrivenLoad, RunNotes, run_of
 from cluster.lab.load.runner import DriveOptions, drive
 from cluster.lab.report import report

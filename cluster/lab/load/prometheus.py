@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
-from prometheus_client.parser import text_string_to_metric_families
 
+from cluster.serve.node_metrics import fetch_texts, parse_samples
 from routing.telemetry.router_metrics import BREAKER_TRANSITIONS, FALLBACKS
 
 SAMPLE_EVERY_S = 2.0
@@ -23,7 +23,6 @@ _ONGOING = "ray_serve_replica_processing_queries"
 _QUEUED = "ray_serve_deployment_queued_queries"
 _GAUGES = (_TARGET, _WANTED, _PER_REPLICA, _RUNNING, _ONGOING, _QUEUED)
 _BREAKER, _FALLBACK = f"ray_{BREAKER_TRANSITIONS}_total", f"ray_{FALLBACKS}_total"
-# A node exports nearly a megabyte: only these lines are parsed.
 _PARSED = (*_GAUGES, _BREAKER, _FALLBACK)
 
 Counts = Mapping[tuple[str, str, str], float]
@@ -62,18 +61,15 @@ def read_sample(texts: Iterable[str]) -> AppSample:
     gauges: dict[str, dict[str, float]] = {name: {} for name in _GAUGES}
     signals: dict[tuple[str, str, str], float] = {}
     kinds = {_BREAKER: "breaker", _FALLBACK: "fallback"}
-    for text in texts:
-        relevant = "\n".join(line for line in text.splitlines() if line.startswith(_PARSED)) + "\n"
-        for family in text_string_to_metric_families(relevant):
-            for name, labels, value, *_ in family.samples:
-                if name in gauges:
-                    by_deployment = gauges[name]
-                    # Every replica exports the same value of these two; all other gauges are summed over replicas.
-                    subtotal = 0.0 if name in (_TARGET, _PER_REPLICA) else by_deployment.get(labels["deployment"], 0.0)
-                    by_deployment[labels["deployment"]] = subtotal + value
-                elif name in kinds:
-                    key = kinds[name], labels["model"], labels["to"]
-                    signals[key] = signals.get(key, 0.0) + value
+    for name, labels, value, *_ in parse_samples(texts, _PARSED):
+        if name in gauges:
+            by_deployment = gauges[name]
+            # Every replica exports the same value of these two; all other gauges are summed over replicas.
+            subtotal = 0.0 if name in (_TARGET, _PER_REPLICA) else by_deployment.get(labels["deployment"], 0.0)
+            by_deployment[labels["deployment"]] = subtotal + value
+        elif name in kinds:
+            key = kinds[name], labels["model"], labels["to"]
+            signals[key] = signals.get(key, 0.0) + value
     return AppSample(gauges=gauges, signals=signals)
 
 
@@ -143,19 +139,10 @@ class PrometheusWatcher:
         async with aiohttp.ClientSession(timeout=timeout) as http:
             while self._endpoints:
                 started_s = self._clock()
-                results = await asyncio.gather(*(_text(http, url) for url in self._endpoints))
-                texts = [text for text in results if text is not None]
-                self._samples.failed += len(results) - len(texts)
+                texts = await fetch_texts(http, self._endpoints)
+                self._samples.failed += len(self._endpoints) - len(texts)
                 if texts:
                     # Parsing takes half a millisecond per thousand lines, so it must not block the event loop.
                     sample = await asyncio.to_thread(read_sample, texts)
                     self._samples.add(sample, max(0.0, started_s), self._running())
                 await asyncio.sleep(max(0.1, SAMPLE_EVERY_S - (self._clock() - started_s)))
-
-
-async def _text(http: aiohttp.ClientSession, url: str) -> str | None:
-    try:
-        async with http.get(url) as response:
-            return await response.text() if response.ok else None
-    except (aiohttp.ClientError, TimeoutError):
-        return None

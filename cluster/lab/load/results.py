@@ -159,11 +159,11 @@ def _totals(driven: DrivenLoad, seconds: _Seconds) -> record.Totals:
         answered=int(seconds.outcomes[FrameOutcome.ANSWERED][warm:].sum()),
         shed=int(seconds.outcomes[FrameOutcome.SHED][warm:].sum()),
         failed=int(seconds.outcomes[FrameOutcome.FAILED][warm:].sum()),
-        p50_ms=_percentile(whole, 0.5),
-        p95_ms=_percentile(whole, 0.95),
-        p99_ms=_percentile(whole, 0.99),
-        own_p50_ms=_percentile(own, 0.5),
-        own_p95_ms=_percentile(own, 0.95),
+        p50_ms=quantile_ms(whole, 0.5),
+        p95_ms=quantile_ms(whole, 0.95),
+        p99_ms=quantile_ms(whole, 0.99),
+        own_p50_ms=quantile_ms(own, 0.5),
+        own_p95_ms=quantile_ms(own, 0.95),
         replica_seconds=_replica_seconds(driven.samples.replicas, warm, end_s),
         slo_missing_s=int(np.count_nonzero(missed_seconds[warm:])),
         cost_nanousd=int(cost_nanousd),
@@ -177,7 +177,7 @@ def _latency(driven: DrivenLoad) -> list[dict[str, Any]]:
     for service, answers in (("vision", driven.counts.frames), ("llm", driven.counts.questions)):
         warm = (answers.outcome == FrameOutcome.ANSWERED) & (answers.due_s >= driven.scenario.warm_up_s)
         for part, times_ms in (("whole", answers.whole_ms[warm]), ("own", answers.own_ms[warm])):
-            values = ((quantile, _percentile(times_ms, quantile)) for quantile in QUANTILES)
+            values = ((quantile, quantile_ms(times_ms, quantile)) for quantile in QUANTILES)
             rows += [{"service": service, "part": part, "quantile": q, "ms": ms} for q, ms in values if ms is not None]
     return rows
 
@@ -247,7 +247,8 @@ def _second(rows: Rows, seconds: int) -> Ints:
     return np.minimum(rows.due_s.astype(np.int64), seconds - 1)
 
 
-def _percentile(times_ms: Floats, share: float) -> float | None:
+def quantile_ms(times_ms: Floats, share: float) -> float | None:
+    """Return an interpolated quantile; None without a time."""
     return float(np.quantile(times_ms, share)) if len(times_ms) else None
 
 

@@ -8,40 +8,22 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
 
 import altair as alt
-import vl_convert
 from altair.utils.schemapi import debug_mode
 
 from cluster.lab.report.downsampling import Points
+from cluster.lab.report.marks import NARROW_PX, WIDE_PX, XAxis, marks, rule, svg, text_of, x_axis, y_axis
 from cluster.lab.report.page import Figure, LegendKey
-from cluster.lab.report.palette import GREY, INK, QUIET, RULE, Colour
+from cluster.lab.report.palette import GREY, INK, QUIET, Colour
 
 LABEL_GAP_PX = 13
 """The minimum distance between two labels at the ends of lines."""
-VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
-WIDE_PX, NARROW_PX = 720, 358
 HEIGHT_PX = 150
-FONT_PX = 11
-AXIS_PX = 52
-"""The width of a vertical axis with its labels."""
 MAX_LABEL_PX = {WIDE_PX: 150, NARROW_PX: 110}
-PLAIN = ",.6~f"
 # Altair validates each part against its whole schema, which takes longer than the drawing. The compiler rejects an
 # invalid chart anyway.
 unchecked = debug_mode(False)
-Mark = Literal["area", "bar", "line", "point", "rule", "text"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class XAxis:
-    """The horizontal axis: its title and its domain. With `names`, only these values have tick labels."""
-
-    title: str
-    low: float
-    high: float
-    names: tuple[tuple[float, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,16 +75,16 @@ def line_chart(
     """
     values = [y for line in lines for _, y in line.points if y is not None] + [level.value for level in levels]
     domain = _log_domain(values) if log else _domain(max(values, default=0.0))
-    y = _y(domain, log=log, integer_ticks=integer_ticks)
+    y = y_axis(domain, log=log, integer_ticks=integer_ticks)
     labels = _labels(lines, levels, x, domain, log, height_px)
 
     def draw(chart_width_px: int) -> str:
-        x_axis = _x(x, chart_width_px)
-        layers = [_rule(moments, QUIET, [1, 3]).encode(x=x_axis)]
-        layers += [_rule([level.value for level in levels], GREY, [2, 3], "y").encode(y=y)]
-        layers += [_line(line, x, domain[0]).encode(x=x_axis, y=y) for line in lines]
-        layers += [label.encode(x=x_axis, y=y) for label in labels]
-        return _svg(layers, chart_width_px, height_px, right_px=118 if chart_width_px == WIDE_PX else 92)
+        across = x_axis(x, chart_width_px)
+        layers = [rule(moments, QUIET, [1, 3]).encode(x=across)]
+        layers += [rule([level.value for level in levels], GREY, [2, 3], "y").encode(y=y)]
+        layers += [_line(line, x, domain[0]).encode(x=across, y=y) for line in lines]
+        layers += [label.encode(x=across, y=y) for label in labels]
+        return svg(layers, chart_width_px, height_px, right_px=118 if chart_width_px == WIDE_PX else 92)
 
     return Figure(title=title, about=about, wide=draw(WIDE_PX), narrow=draw(NARROW_PX))
 
@@ -118,14 +100,14 @@ def area_chart(title: str, about: str, areas: Sequence[ChartLine], x: XAxis) -> 
         for at, value in area.points
         if at not in unknown
     ]
-    y = _y(_domain(_highest_sum(areas, unknown)), log=False, integer_ticks=False)
+    y = y_axis(_domain(_highest_sum(areas, unknown)), log=False, integer_ticks=False)
     scale = alt.Scale(domain=[area.label for area in areas], range=[area.colour.light for area in areas])
     colour = alt.Color(field="area", type="nominal", scale=scale, legend=None)
     order = alt.Order(field="order", type="quantitative")
-    layer = _marks(rows, "area").encode(color=colour, order=order)
+    layer = marks(rows, "area").encode(color=colour, order=order)
 
     def draw(chart_width_px: int) -> str:
-        return _svg([layer.encode(x=_x(x, chart_width_px), y=y)], chart_width_px, HEIGHT_PX, right_px=16)
+        return svg([layer.encode(x=x_axis(x, chart_width_px), y=y)], chart_width_px, HEIGHT_PX, right_px=16)
 
     keys = tuple(LegendKey(label=area.label, colour=area.colour) for area in areas)
     return Figure(title=title, about=about, wide=draw(WIDE_PX), narrow=draw(NARROW_PX), keys=keys)
@@ -150,10 +132,10 @@ def bar_chart(title: str, about: str, bars: Sequence[Bar]) -> Figure:
         place = alt.Y(field="place", type="ordinal", axis=axis, scale=alt.Scale(padding=0.25))
         length = alt.X(field="value", type="quantitative", axis=None, scale=alt.Scale(domain=[0, high]))
         colour = alt.Color(field="colour", type="nominal", scale=None)
-        bar_marks = _marks(rows, "bar").encode(y=place, x=length, color=colour)
-        values = _marks(rows, "text", align="left", dx=6, fill=INK.light)
-        values = values.encode(y=place, x=length, text=_text("text"))
-        return _svg([bar_marks, values], chart_width_px, 26 * len(bars), left_px=left_px, right_px=96, bottom_px=4)
+        bar_marks = marks(rows, "bar").encode(y=place, x=length, color=colour)
+        values = marks(rows, "text", align="left", dx=6, fill=INK.light)
+        values = values.encode(y=place, x=length, text=text_of("text"))
+        return svg([bar_marks, values], chart_width_px, 26 * len(bars), left_px=left_px, right_px=96, bottom_px=4)
 
     return Figure(title=title, about=about, wide=draw(WIDE_PX), narrow=draw(NARROW_PX))
 
@@ -202,7 +184,7 @@ def _labels(
     visible = [(label, colour, value) for label, colour, value in labels if value is not None]
     ends_px = [_px(value, domain, log, height_px) for _, _, value in visible]
     return [
-        _marks(
+        marks(
             [{"x": x.high, "y": max(value, domain[0]), "label": label}],
             "text",
             align="left",
@@ -210,7 +192,7 @@ def _labels(
             dx=8,
             dy=label_px - end_px,
             fill=colour.light,
-        ).encode(text=_text("label"))
+        ).encode(text=text_of("label"))
         for (label, colour, value), end_px, label_px in zip(visible, ends_px, spread(ends_px, height_px), strict=True)
     ]
 
@@ -232,85 +214,7 @@ def _line(line: ChartLine, x: XAxis, low: float) -> alt.Chart:
     if line.steps and rows:
         rows.append({"x": x.high, "y": rows[-1]["y"]})
     if len([row for row in rows if row["y"] is not None]) == 1:
-        return _marks(rows, "point", filled=True, size=36, fill=line.colour.light)
+        return marks(rows, "point", filled=True, size=36, fill=line.colour.light)
     shape = "step-after" if line.steps else "linear"
     dash = list(line.dash) or [1, 0]
-    return _marks(rows, "line", interpolate=shape, stroke=line.colour.light, strokeWidth=1.75, strokeDash=dash)
-
-
-def _rule(values: Sequence[float], colour: Colour, dash: list[int], channel: str = "x") -> alt.Chart:
-    rows = [{channel: value} for value in values]
-    return _marks(rows, "rule", stroke=colour.light, strokeWidth=1, strokeDash=dash)
-
-
-def _x(x: XAxis, chart_width_px: int) -> alt.X:
-    scale = alt.Scale(domain=[x.low, x.high], nice=False, zero=False)
-    options: dict[str, Any] = {"title": x.title, "grid": False, "labelOverlap": True, "labelFlush": True}
-    if x.names:
-        cases = "".join(f"datum.value === {at!r} ? {json.dumps(name)} : " for at, name in x.names)
-        axis = alt.Axis(values=[at for at, _ in x.names], labelExpr=f"{cases}''", **options)
-    else:
-        axis = alt.Axis(format=PLAIN, tickCount=8 if chart_width_px == WIDE_PX else 4, **options)
-    return alt.X(field="x", type="quantitative", scale=scale, axis=axis)
-
-
-def _y(domain: tuple[float, float], *, log: bool, integer_ticks: bool) -> alt.Y:
-    scale = alt.Scale(type="log" if log else "linear", domain=list(domain), nice=False, zero=False)
-    ticks: dict[str, Any] = {"tickCount": min(4, max(1, int(domain[1]))) if integer_ticks else 4}
-    if log:
-        # By default Vega draws a rule for each of the nine digits of a decade.
-        decades = range(math.floor(math.log10(domain[0])), math.ceil(math.log10(domain[1])))
-        ticks = {"values": [digit * 10.0**power for power in decades for digit in (1, 2, 5)]}
-    axis = alt.Axis(format=PLAIN, title=None, labelOverlap=True, **ticks)
-    return alt.Y(field="y", type="quantitative", scale=scale, axis=axis)
-
-
-def _text(field: str) -> alt.Text:
-    return alt.Text(field=field, type="nominal")
-
-
-def _marks(rows: Sequence[dict[str, Any]], kind: Mark, **style: Any) -> alt.Chart:
-    return alt.Chart(alt.InlineData(values=list(rows)), mark=alt.MarkDef(type=kind, **style))
-
-
-def _svg(
-    layers: Sequence[alt.Chart],
-    chart_width_px: int,
-    height_px: int,
-    *,
-    left_px: int = AXIS_PX,
-    right_px: int,
-    bottom_px: int = 40,
-) -> str:
-    """Return the chart in the palette's light colours on a transparent background.
-
-    The margins are fixed rather than fitted to their content, so that the axes of charts below each other line up.
-    """
-    chart = alt.LayerChart(layer=list(layers), width=chart_width_px - left_px - right_px, height=height_px)
-    spec = chart.to_dict(validate=False) | {
-        "background": None,
-        "padding": {"left": left_px, "right": right_px, "top": 8, "bottom": bottom_px},
-        "autosize": {"type": "none"},
-        "config": _CONFIG,
-    }
-    return vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE)
-
-
-_CONFIG = {
-    "aria": False,
-    "font": "sans-serif",
-    "view": {"stroke": None},
-    "text": {"fontSize": FONT_PX},
-    "axis": {
-        "domain": False,
-        "ticks": False,
-        "gridColor": RULE.light,
-        "labelColor": QUIET.light,
-        "titleColor": QUIET.light,
-        "titleFontWeight": "normal",
-        "labelFontSize": FONT_PX,
-        "titleFontSize": FONT_PX,
-        "labelPadding": 6,
-        "titlePadding": 6,
-    },
-}
+    return marks(rows, "line", interpolate=shape, stroke=line.colour.light, strokeWidth=1.75, strokeDash=dash)

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from cluster.lab.report import downsampling
-from cluster.lab.report.charts import Bar, ChartLine, TargetLine, XAxis, area_chart, bar_chart, line_chart
+from cluster.lab.report.charts import Bar, ChartLine, TargetLine, area_chart, bar_chart, line_chart
 from cluster.lab.report.cost_breakdown import CostSteps
 from cluster.lab.report.downsampling import Floats, TimeAxis
+from cluster.lab.report.marks import XAxis
 from cluster.lab.report.page import Figure
 from cluster.lab.report.palette import BLUE, GREY, LINES, ORANGE, PALE_BLUE, PALE_GREY, PURPLE, TEAL, Colour
 from cluster.lab.report.words import dollars, milliseconds, times
 from cluster.lab.results.record import Run
+from routing.units import NANOUSD_PER_USD
 
 _NAMED_QUANTILES = (
     (0.0, "least"),
@@ -201,7 +203,7 @@ def cost_steps(steps: CostSteps) -> Figure | None:
     bars = [
         Bar(
             label=label,
-            value=nanousd / 1e9,
+            value=nanousd / NANOUSD_PER_USD,
             text=dollars(nanousd) + (f"  {times(previous_nanousd, nanousd)}" if previous_nanousd and nanousd else ""),
             colour=ORANGE if label == known[-1][0] else GREY,
         )
@@ -212,7 +214,9 @@ def cost_steps(steps: CostSteps) -> Figure | None:
 
 
 def tenants(costs: Sequence[tuple[str, int]]) -> Figure | None:
-    bars = [Bar(label=name, value=nanousd / 1e9, text=dollars(nanousd), colour=BLUE) for name, nanousd in costs]
+    bars = [
+        Bar(label=name, value=nanousd / NANOUSD_PER_USD, text=dollars(nanousd), colour=BLUE) for name, nanousd in costs
+    ]
     about = "What each tenant spent: " + "; ".join(f"{bar.label} {bar.text}" for bar in bars)
     return bar_chart("Spent by tenant", about, bars) if any(bar.value for bar in bars) else None
 

@@ -13,6 +13,7 @@ from cluster.lab.report.figures import DrawnRun
 from cluster.lab.report.page import Fact, Figure, Page, Section, section, write_page
 from cluster.lab.report.words import count, dollars, milliseconds, seconds, share
 from cluster.lab.results.record import Kind, Run, Summary
+from routing.units import NANOUSD_PER_USD
 
 FILE = "report.html"
 SIMULATED = "SIMULATED"
@@ -87,7 +88,7 @@ def _facts(summary: Summary) -> tuple[Fact, ...]:
         Fact(
             label="Cost",
             value=dollars(totals.cost_nanousd),
-            note="a room-hour: " + dollars(None if per_hour is None else per_hour * 1e9),
+            note="a room-hour: " + dollars(None if per_hour is None else per_hour * NANOUSD_PER_USD),
         ),
     )
 

@@ -23,6 +23,7 @@ from cluster.lab.report.words import (
     times,
 )
 from cluster.lab.results.record import Summary, Totals
+from routing.units import NANOUSD_PER_USD
 
 MAX_TENANTS = 30
 MAX_EVENTS = 100
@@ -51,7 +52,7 @@ def verdicts(runs: Sequence[Summary], names: Sequence[str] = ("",)) -> ReportTab
 def figures_of(totals: Totals) -> list[tuple[str, float | None, str]]:
     """Return a run's figures: name, value, and formatted value."""
     per_hour = totals.usd_per_room_hour
-    nanousd = None if per_hour is None else per_hour * 1e9
+    nanousd = None if per_hour is None else per_hour * NANOUSD_PER_USD
     times_ms = [
         (f"answer time, {name}", value)
         for name, value in (("p50", totals.p50_ms), ("p95", totals.p95_ms), ("p99", totals.p99_ms))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
+from routing.units import NANOUSD_PER_USD
+
 UNKNOWN = "not known"
-NANO = 1_000_000_000
 
 
 def count(value: float | None) -> str:
@@ -50,7 +51,7 @@ def dollars(nanousd: float | None) -> str:
     """Return an amount with four significant digits and at least the cents: for reading, not for a bill."""
     if nanousd is None:
         return UNKNOWN
-    value = nanousd / NANO
+    value = nanousd / NANOUSD_PER_USD
     return f"${value:,.{max(2, _decimals(value, 4))}f}"
 
 
@@ -75,7 +76,7 @@ def target(name: str, value: float | None) -> str:
     if name.endswith("_share"):
         return share(value)
     if name.startswith("usd_"):
-        return UNKNOWN if value is None else dollars(value * NANO)
+        return UNKNOWN if value is None else dollars(value * NANOUSD_PER_USD)
     if name.endswith("_nanousd"):
         return dollars(value)
     return number(value)

@@ -19,6 +19,7 @@ from pydantic import Field, ValidationError
 
 from deployments.common.settings import Settings
 from routing.errors import ConfigurationError
+from routing.units import NANOUSD_PER_USD
 
 Kind = Literal["load", "replay", "webrtc", "simulate", "demo"]
 
@@ -132,7 +133,7 @@ class Totals(Settings):
     def usd_per_room_hour(self) -> float | None:
         if self.cost_nanousd is None or not self.room_hours:
             return None
-        return self.cost_nanousd / 1e9 / self.room_hours
+        return self.cost_nanousd / NANOUSD_PER_USD / self.room_hours
 
 
 class Summary(Settings):

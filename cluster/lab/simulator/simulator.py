@@ -8,20 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from cluster.aggregator.autoscaling_policy import RoomsAhead
-from cluster.app import autoscaling_config
-from cluster.config.settings import AppSettings, ScalingSettings
-from cluster.lab.emulator.core.capacity import VendorLoad as VendorLoad
+from cluster.config.settings import AppSettings
+from cluster.lab.emulator.core.capacity import VendorLoad
 from cluster.lab.scenario.arrivals import Floats, ScheduledRooms
 from cluster.lab.scenario.recorded_screens import RecordedScreens
 from cluster.lab.scenario.scenario import Scenario
 from cluster.lab.simulator.assumptions import Assumptions
 from cluster.lab.simulator.metrics import SimulatorMetrics
-from cluster.lab.simulator.ray_autoscaler import RayAutoscaler, VirtualClock, virtual_time
-from cluster.lab.simulator.replicas import Replicas, start_speed
+from cluster.lab.simulator.ray_autoscaler import VirtualClock, virtual_time
+from cluster.lab.simulator.replicas import start_speed
 from cluster.lab.simulator.request_queue import NO_REQUESTS, QueuedRequests, RequestQueue
 from cluster.lab.simulator.room_signals import RoomSignals
 from cluster.lab.simulator.room_uploads import RoomUploads
+from cluster.lab.simulator.scaled_deployment import ScaledDeployment
 from cluster.lab.simulator.vendor_model import VendorDraw, VendorModel
 from cluster.lab.simulator.workload import Workload, WorkloadPeriod
 from cluster.rooms.forecast import Deployment, RoomsAheadSettings
@@ -33,16 +32,6 @@ SERVICES: tuple[Deployment, ...] = ("vision", "llm")
 MAX_HANDLES = 4
 MAX_UTILISATION = 0.95
 """At most this share of a core is busy, so that times stay finite."""
-
-
-@dataclass(slots=True)
-class _Deployment:
-    """The state of one deployment."""
-
-    name: Deployment
-    scaling: ScalingSettings
-    autoscaler: RayAutoscaler
-    replicas: Replicas
 
 
 @dataclass(slots=True)
@@ -83,7 +72,12 @@ class Simulator:
         self._signals = RoomSignals(self._clock, rooms, app.rooms.heartbeat_every_s, RoomsAheadSettings().poll_every_s)
         self._handles = min(MAX_HANDLES, scenario.scaling.router.min_replicas)
         names: tuple[Deployment, ...] = ("router", *SERVICES)
-        self._deployments = {name: self._deployment(name, ray_rng) for name in names}
+        self._deployments = {
+            name: ScaledDeployment.started(
+                name, getattr(scenario.scaling, name), self._signals, self._clock, ray_rng, self._handles
+            )
+            for name in names
+        }
         self._pools = {name: self._pool(name) for name in SERVICES}
         self._waiting: dict[str, QueuedRequests] = dict.fromkeys(SERVICES, NO_REQUESTS)
         self._ticks = 0
@@ -104,23 +98,6 @@ class Simulator:
                 watch(self._clock.now_s)
             self._drain()
         return self._result
-
-    def _deployment(self, name: Deployment, rng: np.random.Generator) -> _Deployment:
-        scaling: ScalingSettings = getattr(self._scenario.scaling, name)
-        uses_rooms_ahead = scaling.policy == "rooms-ahead"
-        ray_scaling = scaling.model_copy(update={"policy": "ray"}) if uses_rooms_ahead else scaling
-        policy = RoomsAhead(name, scaling.rooms_ahead.model_dump(), self._signals) if uses_rooms_ahead else None
-        with virtual_time(self._clock):
-            autoscaler = RayAutoscaler(
-                name,
-                autoscaling_config(name, ray_scaling),
-                self._clock,
-                rng,
-                replicas=scaling.min_replicas,
-                handles=self._handles,
-                policy=policy,
-            )
-        return _Deployment(name, scaling, autoscaler, Replicas(autoscaler.replicas))
 
     def _pool(self, name: Deployment) -> RequestQueue:
         scaling, service = self._deployments[name].scaling, getattr(self._app, name)
@@ -248,26 +225,13 @@ class Simulator:
             deployment.replicas.advance(tick_s, speed)
             deployment.autoscaler.set_running(deployment.replicas.running)
             queued, ongoing = self._load(deployment.name)
+            running = deployment.replicas.running
             deployment.autoscaler.observe(queued, ongoing)
-            self._decide(deployment)
-
-    def _decide(self, deployment: _Deployment) -> None:
-        before, running = deployment.autoscaler.replicas, deployment.replicas.running
-        target, reason = deployment.autoscaler.decide()
-        if target != before:
-            self._result.events.append(
-                {
-                    "at_s": self._clock.now_s,
-                    "kind": "scale",
-                    "where": deployment.name,
-                    "what": f"{before} -> {target}; {reason}",
-                }
-            )
-        stopped = deployment.replicas.scale_to(target, self._assumptions, self._replica_rng)
-        if stopped:
-            deployment.autoscaler.set_running(deployment.replicas.running)
-            if deployment.name in self._pools:
-                self._pools[deployment.name].stop(stopped, running, self._replica_rng)
+            decided = deployment.decide(self._clock.now_s, self._assumptions, self._replica_rng)
+            if decided.event is not None:
+                self._result.events.append(decided.event)
+            if decided.stopped and deployment.name in self._pools:
+                self._pools[deployment.name].stop(decided.stopped, running, self._replica_rng)
 
     def _load(self, name: Deployment) -> tuple[int, int]:
         """Return the requests queued before a deployment, and those in service."""

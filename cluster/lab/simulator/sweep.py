@@ -17,6 +17,7 @@ from cluster.lab.simulator.experiment import Experiment
 from cluster.lab.simulator.overrides import overridden, parse_assignments, parse_value
 from cluster.lab.simulator.parallel import run_all
 from routing.errors import ConfigurationError
+from routing.units import NANOUSD_PER_USD
 
 MAX_POINTS = 1_000
 
@@ -85,7 +86,7 @@ def _point(values: dict[str, Any], summary: Summary) -> SweepPoint:
     return SweepPoint(
         values=values,
         replica_hours=round(replica_hours(summary), 4),
-        usd=None if totals.cost_nanousd is None else totals.cost_nanousd / 1e9,
+        usd=None if totals.cost_nanousd is None else totals.cost_nanousd / NANOUSD_PER_USD,
         p95_ms=totals.p95_ms,
         slo_missing_s=totals.slo_missing_s,
         shed_share=totals.shed_share,

@@ -17,7 +17,6 @@ PEER = Path("examples/trpc_backend")
 NODE_MAJOR = 20
 INSTALL_TIMEOUT_S = 180
 READY_TIMEOUT_S = 60.0
-NANO = 1_000_000_000
 
 
 def peer_command(

@@ -13,11 +13,11 @@ from routing.errors import BadInput
 _PART_TYPES = {"user": ("text", "image_url"), "tool": ("text", "image_url"), "assistant": ("text", "refusal")}
 
 
-def check_history(messages: Sequence[ChatMessage], field: str = "messages") -> None:
-    """Raise BadInput for the first message that no vendor takes; `field` is the request's name of the messages."""
+def check_history(messages: Sequence[ChatMessage]) -> None:
+    """Raise BadInput for the first message that no vendor takes."""
     waiting = _WaitingCalls()
     for index, message in enumerate(messages):
-        where = f"{field}.{index}"
+        where = f"messages.{index}"
         _check_content(message, where)
         if message.role == "tool":
             waiting.answer(message, where)

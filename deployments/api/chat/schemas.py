@@ -201,9 +201,7 @@ class ChatRequest(NotPassedOn):
     seed: Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63), WHOLE] | None = None
     frequency_penalty: Penalty | None = None
     presence_penalty: Penalty | None = None
-    logit_bias: (
-        Annotated[dict[TokenId, Bias], Field(fail_fast=True, max_length=MAX_BIASES, json_schema_extra=CLOSED)] | None
-    ) = None
+    logit_bias: Biases | None = None
     logprobs: StrictBool | None = None
     top_logprobs: Annotated[int, Field(strict=True, ge=0, le=20), WHOLE] | None = None
     reasoning_effort: Effort | None = None

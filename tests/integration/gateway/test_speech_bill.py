@@ -27,7 +27,7 @@ from routing.errors import ConfigurationError, CostsUnavailable
 from routing.models import Intent, Outcome, Settlement, Usage
 from routing.rooms import parse_room
 from tests.integration.gateway.listed_metrics import ListedMetrics
-from tests.integration.gateway.test_routes import ADMIN
+from tests.integration.gateway.router_requests import ADMIN
 from tests.support.cost_entries import intent, settlement
 from tests.support.credentials import FRAME_HEADERS, Bearer
 from tests.support.gateway import KEYS, SIMULATED, InProcessCluster, gateway_in_process, jpeg

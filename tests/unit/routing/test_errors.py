@@ -15,7 +15,7 @@ from routing.errors import BudgetExceeded, ProviderError, RayroomError
 def subclasses(kind: type[RayroomError] = RayroomError) -> Iterator[type[RayroomError]]:
     yield kind
     for subclass in kind.__subclasses__():
-        if subclass.__module__ == errors.__name__:
+        if subclass.__module__.startswith(f"{errors.__name__}."):
             yield from subclasses(subclass)
 
 
@@ -40,9 +40,10 @@ def test_the_default_message_of_an_error_is_its_docstring(kind: type[RayroomErro
     assert 400 <= kind.status <= 599 and envelope["code"] and envelope["type"]
 
 
-def test_the_module_docstring_names_every_error_class() -> None:
+def test_the_tree_of_the_package_names_every_error_class_and_the_package_exports_it() -> None:
     tree_text = errors.__doc__ or ""
     assert [kind.__name__ for kind in subclasses() if kind.__name__ not in tree_text] == []
+    assert {kind.__name__ for kind in subclasses()} == set(errors.__all__)
 
 
 def test_the_envelope_includes_the_facts() -> None:

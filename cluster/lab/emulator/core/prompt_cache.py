@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from cluster.lab.emulator.core.content import Part
 from cluster.lab.emulator.core.faults import Extras
 
 MAX_PREFIXES = 10_000
+MOST_POINTS = 256
 LIFE_5M_S = 300
 LIFE_1H_S = 3_600
 
@@ -58,3 +61,25 @@ class PromptCache:
         self._ends_at_s.move_to_end(prefix)
         if len(self._ends_at_s) > MAX_PREFIXES:
             self._ends_at_s.popitem(last=False)
+
+
+def unmarked_points(
+    parts: Iterable[Part], least_tokens: int, step_tokens: int, *, life_s: int = LIFE_5M_S, counts_writes: bool = False
+) -> tuple[CachePoint, ...]:
+    """Return the ends of the prefixes that a vendor caches without being asked. One word is one token."""
+    digest, tokens = hashlib.blake2b(digest_size=16), 0
+    points: list[CachePoint] = []
+    for piece in _pieces(parts):
+        digest.update(piece)
+        tokens += 1
+        if tokens >= least_tokens and (tokens - least_tokens) % step_tokens == 0 and len(points) < MOST_POINTS:
+            points.append(CachePoint(digest=digest.digest(), tokens=tokens, life_s=life_s, counts_writes=counts_writes))
+    return tuple(points)
+
+
+def _pieces(parts: Iterable[Part]) -> Iterator[bytes]:
+    for part in parts:
+        if isinstance(part, bytes):
+            yield hashlib.blake2b(part, digest_size=16).digest()
+        else:
+            yield from (word.encode() + b" " for word in part.split())

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from cluster.bill.money import dollars
 from cluster.bill.reconcile import reconcile
 from cluster.costs.commit_log import CommitLog
 from cluster.costs.journal import Journal
 from cluster.costs.journal_reader import read_open_intents, read_settled_nanousd
 from cluster.rooms.registry import SILENT_S, RoomRegistry
+from routing.billing.money import dollars
 from routing.models import RoomHeartbeat
 from tests.support.cost_entries import intent, spend
 

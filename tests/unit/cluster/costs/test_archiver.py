@@ -14,9 +14,8 @@ from cluster.costs.commit_log import CommitLog
 from cluster.costs.journal import KEPT_S, Journal
 from cluster.costs.journal_reader import sum_events
 from cluster.costs.storage.month_files import month_paths
+from routing.units import DAY_S
 from tests.support.cost_entries import spend
-
-DAY_S = 86_400.0
 
 
 class Clock:

@@ -45,6 +45,15 @@ async def test_closing_cancels_every_task_and_waits_for_its_clean_up() -> None:
     await tasks.aclose(5.0)
 
 
+async def test_a_wait_ends_with_the_tasks_or_with_its_time_and_cancels_none() -> None:
+    tasks = OwnedTasks()
+    short, long = tasks.start(asyncio.sleep(0), "short"), tasks.start(forever(), "long")
+    await tasks.wait(0.01)
+    assert short.done() and not long.done() and len(tasks) == 1
+    await tasks.aclose(5.0)
+    await tasks.wait(5.0)
+
+
 async def test_a_task_that_closes_its_owner_is_not_cancelled() -> None:
     tasks, closed = OwnedTasks(), asyncio.Event()
 

@@ -12,9 +12,10 @@ from room_agent.core.models import FrameDescribed, KeptFrame, SharedTrack
 from room_agent.core.router_client import Description, RouterClient
 from room_agent.core.router_transport import HttpTransport
 from room_agent.records.recorder import MeetingRecorder, MeetingRoom
-from room_agent.records.recovery import DAY_S, RecordRecovery
+from room_agent.records.recovery import RecordRecovery
 from room_agent.records.spool import read_spool, spooled_paths
 from routing.models import TenantAgent
+from routing.units import DAY_S
 from tests.support.manual_clock import ManualClock
 from tests.unit.room_agent.records.test_spool import JOB
 

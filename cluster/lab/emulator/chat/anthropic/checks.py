@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from cluster.lab.emulator.chat.anthropic.request_schema import MessagesRequest
 from cluster.lab.emulator.core.model_rules import ModelRules
 from cluster.lab.emulator.core.request import RequestProblem
+from routing.validation import errors_of
 
 NO_SAMPLING_SINCE: Final = "2026-10-21"
 """From this version on the API has no sampling parameters; a date compares as text."""
@@ -57,12 +58,12 @@ def check_limits(request: MessagesRequest, rules: ModelRules) -> None:
 
 
 def _first(error: ValidationError) -> str:
-    errors = error.errors(include_url=False, include_input=False)
+    errors = list(errors_of(error))
     # A list of blocks is no string either, which is the lesser fault.
-    first = next((one for one in errors if one["loc"][-1:] != ("str",)), errors[0])
-    steps = [str(step) for step in first["loc"]]
+    first = next((one for one in errors if one.loc[-1:] != ("str",)), errors[0])
+    steps = [str(step) for step in first.loc]
     if steps[:1] == ["tools"] and len(steps) > 2:
         steps.insert(2, "custom")
     # Alternatives such as `str` and `list[...]` are steps of the checker and not of the path.
     path = ".".join(step for step in steps if step != "str" and "[" not in step)
-    return f"{path}: {first['msg']}" if path else first["msg"]
+    return f"{path}: {first.message}" if path else first.message

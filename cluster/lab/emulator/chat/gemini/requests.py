@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from cluster.lab.emulator.chat.gemini.contents import read_contents, read_instruction
 from cluster.lab.emulator.chat.gemini.errors import NAME
@@ -19,10 +18,8 @@ from cluster.lab.emulator.chat.gemini.proto_json import Fields, InvalidArgument,
 from cluster.lab.emulator.chat.gemini.tools import read_tools
 from cluster.lab.emulator.core.content import Part, RequestContent, measure
 from cluster.lab.emulator.core.model_rules import ModelRules, image_tokens, rules_of
-from cluster.lab.emulator.core.prompt_cache import CachePoint
+from cluster.lab.emulator.core.prompt_cache import CachePoint, unmarked_points
 from cluster.lab.emulator.core.request import ParsedRequest
-
-MOST_POINTS: Final = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,19 +89,4 @@ def _cache_points(parts: Iterable[Part], rules: ModelRules) -> tuple[CachePoint,
     Google publishes the smallest prefix and no steps, so each of them is as long as the smallest.
     """
     least = rules.cache_min_tokens
-    digest, tokens = hashlib.blake2b(digest_size=16), 0
-    points: list[CachePoint] = []
-    for piece in _pieces(parts) if least is not None else ():
-        digest.update(piece)
-        tokens += 1
-        if least is not None and tokens % least == 0 and len(points) < MOST_POINTS:
-            points.append(CachePoint(digest=digest.digest(), tokens=tokens, counts_writes=False))
-    return tuple(points)
-
-
-def _pieces(parts: Iterable[Part]) -> Iterator[bytes]:
-    for part in parts:
-        if isinstance(part, bytes):
-            yield hashlib.blake2b(part, digest_size=16).digest()
-        else:
-            yield from (word.encode() + b" " for word in part.split())
+    return () if least is None else unmarked_points(parts, least, least)

@@ -16,9 +16,9 @@ from cluster.costs.models import Knowledge
 from cluster.costs.storage.month_files import MonthFiles, month_paths
 from cluster.costs.storage.schema import USAGE
 from routing.models import Usage
+from routing.units import DAY_S
 from tests.support.cost_entries import book, intent, mark_sent, seal, settlement, unsent
 
-DAY_S = 86_400.0
 OCTOBER_S = dt.datetime(2026, 10, 5, tzinfo=dt.UTC).timestamp()
 NOVEMBER_S = OCTOBER_S + 31 * DAY_S
 

@@ -6,7 +6,8 @@ import itertools
 import re
 from dataclasses import replace
 
-from cluster.lab.report.charts import LABEL_GAP_PX, ChartLine, XAxis, area_chart, line_chart, spread
+from cluster.lab.report.charts import LABEL_GAP_PX, ChartLine, area_chart, line_chart, spread
+from cluster.lab.report.marks import XAxis
 from cluster.lab.report.palette import BLUE, PALE_BLUE, PALE_GREY
 
 

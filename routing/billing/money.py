@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal, DecimalException
 
-from cluster.costs.models import NANOUSD_PER_USD
+from routing.units import NANOUSD_PER_USD
 
 _MOST_USD = Decimal(10**12)
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.bill.money import decimal_dollars, nanousd_of
+from routing.billing.money import decimal_dollars, nanousd_of
 
 
 @given(st.integers(-(10**18), 10**18))
