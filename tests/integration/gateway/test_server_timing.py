@@ -30,15 +30,15 @@ from tests.support.gateway import FAST, SIMULATED, TENANTS, InProcessCluster, ga
 HELLO = {"model": "simple", "messages": [{"role": "user", "content": "Hello"}]}
 
 
-def quarters() -> ModelReplica:
-    """A model replica whose clock advances by a quarter of a second at each reading."""
-    ticks = count()
-    return ModelReplica(SIMULATED, FAST, load_catalogue(), clock=lambda: next(ticks) / 4)
+def quarter() -> ModelReplica:
+    """A model replica whose clock advances by a quarter of a second after its first reading, and then stands."""
+    readings = count()
+    return ModelReplica(SIMULATED, FAST, load_catalogue(), clock=lambda: 0.25 if next(readings) else 0.0)
 
 
 @pytest.fixture
 async def http(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    async with gateway_in_process(tmp_path, leaf=quarters()) as (gateway, _):
+    async with gateway_in_process(tmp_path, leaf=quarter()) as (gateway, _):
         transport = httpx.ASGITransport(build_routes(gateway))
         async with httpx.AsyncClient(transport=transport, base_url="http://router") as client:
             yield client
