@@ -28,7 +28,7 @@ from room_agent.conversation.unsure_turns import UnsureTurns
 from room_agent.core.participants import AbsenceTracker, Participants
 from room_agent.core.settings import SpeechSettings
 from room_agent.core.tasks import OwnedTasks
-from room_agent.intent.addressee import AddresseeContext, cuts_in, find_addressee
+from room_agent.intent.addressee import AddresseeContext, find_addressee, names_agent
 from room_agent.intent.stop_words import asks_agent_to_stop, asks_to_stop
 from room_agent.records.recorder import MeetingRecorder
 from routing.models import TenantAgent
@@ -241,10 +241,11 @@ class ConversationManager:
         confirmed = self.responder.tools.confirmation.take(identity, text, self._clock())
         if confirmed is not None:
             address, called_to_stop = "addressed", False
+        named = names_agent(text, self._settings.names)
         # Agents are never answered: two of them could go on without end.
         if self._participants.is_agent(identity):
             address, called_to_stop = "not addressed", False
-        elif confirmed is None and spoken and self._cuts_in(text, context):
+        elif confirmed is None and spoken and named and self._cuts_in(text, context):
             # Most of these want it to wait. It stops, and a model decides whether there is anything to say.
             self.responder.interrupt()
             address = "unsure"
@@ -264,6 +265,8 @@ class ConversationManager:
                     text=text,
                     asked_at_s=at_s,
                     unsure=address == "unsure",
+                    # Somebody alone may be on the phone, or talk to themselves.
+                    may_be_silent=confirmed is None and (address == "unsure" or (alone and not named)),
                     simple=address == "unsure" and not alone,
                     language=language,
                     confirmed=confirmed,
@@ -274,8 +277,8 @@ class ConversationManager:
             self._context.add_remark(name, text)
 
     def _cuts_in(self, text: str, context: AddresseeContext) -> bool:
-        """Return whether somebody calls the agent in mid-answer, apart from the rest of their own question."""
-        return self.responder.is_speaking and context.waits_since_s is None and cuts_in(text, self._settings.names)
+        """Return whether a text with the agent's name, in mid-answer, asks nothing and is no rest of a question."""
+        return self.responder.is_speaking and context.waits_since_s is None and "?" not in text
 
     def _stop(self, identity: str, called: bool) -> None:
         """Stop the answer. A participant who only waits, and did not call the agent, drops just their own question."""

@@ -23,7 +23,9 @@ class Question:
     asked_at_s: float
     """The end of speech, or the arrival of the chat message. Answer delays are measured from it."""
     unsure: bool = False
-    """Whether it may be for somebody else, so that the model may answer with silence."""
+    """Whether it may be for somebody else, so that nobody has to know of a failure."""
+    may_be_silent: bool = False
+    """Whether the model may answer with silence: of all that is unsure, and that somebody alone says without a name."""
     simple: bool = False
     """Whether a cheap model answers in any case."""
     language: str = ""
@@ -63,8 +65,13 @@ class QuestionQueue:
         text = f"{before.text} {question.text}"
         if len(text) <= MAX_CHARS:
             # An earlier text's yes is dropped: "Yes." and then "No, wait." agree to nothing.
-            unsure, simple = before.unsure and question.unsure, before.simple and question.simple
-            return replace(question, text=text, unsure=unsure, simple=simple)
+            return replace(
+                question,
+                text=text,
+                unsure=before.unsure and question.unsure,
+                may_be_silent=before.may_be_silent and question.may_be_silent,
+                simple=before.simple and question.simple,
+            )
         self.shed += 1
         return question
 

@@ -224,7 +224,7 @@ class Responder:
             answer.end(interrupted)
             self.tools.confirmation.on_answer_ended(not interrupted and not failed, self._clock())
             self._context.answered(answer.text, interrupted)
-            if answer.text or not question.unsure:
+            if answer.text or not question.may_be_silent or (failed and not question.unsure):
                 self._ended(answer, question, interrupted, failed)
 
     def _ended(self, answer: PendingAnswer, question: Question, interrupted: bool, failed: bool) -> None:
@@ -262,7 +262,7 @@ class Responder:
             answer.begin()
         failed, messages = failed_before(self._last, question), turn_messages(turn, question)
         tokens = self.tools.answer(messages, turn.key, question, failed)
-        if question.unsure:
+        if question.may_be_silent:
             tokens = words_unless_silent(tokens)
         # Closed at once on cancellation: only that cancels the request at the router.
         async with aclosing(tokens):  # type: ignore[type-var]
@@ -272,7 +272,7 @@ class Responder:
                     self.has_begun, self._answered_identity = True, question.identity
                     self._first_words.add(self._clock() - question.asked_at_s)
         answer.sources = tuple(dict.fromkeys([*turn.sources, *self.tools.sources]))
-        if not answer.text and question.unsure:
+        if not answer.text and question.may_be_silent:
             self.silent += 1
             return
         if not answer.text:

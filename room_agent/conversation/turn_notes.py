@@ -23,4 +23,4 @@ def turn_messages(turn: Turn, question: Question) -> list[dict[str, Any]]:
 def _notes(question: Question) -> list[str]:
     spoken = _CODE.fullmatch(question.language) is not None
     hint = f"Speech recognition took the question for the language `{question.language}`. Answer in it unless it erred."
-    return [hint] * spoken + [INSTRUCTION if question.simple else ALONE_INSTRUCTION] * question.unsure
+    return [hint] * spoken + [INSTRUCTION if question.simple else ALONE_INSTRUCTION] * question.may_be_silent

@@ -1,7 +1,7 @@
 """Decides whether an utterance is for the agent, by names, marks and times: no rule depends on a language.
 
 A call is the first word, or is set off by marks: "Rayroom, ...", "hey Rayroom, ...", "..., Rayroom?". An unsure
-utterance (a person alone, seconds after an answer, the name elsewhere) is for a model, which may answer with silence.
+utterance (seconds after an answer, the name elsewhere) is left to the cheap model, which may answer with silence.
 """
 
 from __future__ import annotations
@@ -66,15 +66,14 @@ def find_addressee(text: str, speaker: str, context: AddresseeContext, now_s: fl
         return "addressed" if not theirs and (asks or len(plain.split()) > 1) else "not addressed"
     since_s = now_s - context.answered_at_s if context.answered_at_s is not None else math.inf
     follows = context.answered == speaker
-    if asks and follows and since_s <= SURE_S and not theirs and not calls:
+    if asks and not theirs and (alone or (follows and since_s <= SURE_S and not calls)):
         return "addressed"
     return "unsure" if calls or alone or since_s <= FOLLOW_UP_S else "not addressed"
 
 
-def cuts_in(text: str, names: Sequence[str]) -> bool:
-    """Return whether a text that is said in mid-answer holds the agent's name and asks nothing."""
-    words = list(_WORD.finditer(folded(both_ends(text, READ_CHARS))))
-    return "?" not in text and any(_spans(words, _keys(names)))
+def names_agent(text: str, names: Sequence[str]) -> bool:
+    """Return whether a text holds one of the agent's names."""
+    return any(_spans(list(_WORD.finditer(folded(both_ends(text, READ_CHARS)))), _keys(names)))
 
 
 def _calls(sentence: str, names: Collection[str]) -> Iterator[Address]:

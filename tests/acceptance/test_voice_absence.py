@@ -200,7 +200,7 @@ async def test_a_participant_who_withdraws_a_waiting_question_stops_no_other_ans
         assert len(scene.router.chat_requests) == 1 and scene.router.cancelled_chats == 0
 
 
-async def test_a_call_to_a_participant_who_just_left_is_left_to_the_model_which_may_be_silent(livekit: LiveKit) -> None:
+async def test_whatever_somebody_alone_says_without_the_name_may_be_met_with_silence(livekit: LiveKit) -> None:
     router = ScriptedRouter(answer_chunks=["<sil", "ent>"])
     async with voice_scene(livekit, router, voice=False) as scene, joined(livekit, ROOM, "ann") as ann:
         async with joined(livekit, ROOM, "bob") as bob:
@@ -208,9 +208,11 @@ async def test_a_call_to_a_participant_who_just_left_is_left_to_the_model_which_
         await eventually(lambda: "bob" not in scene.session._room.remote_participants)
         await ann.send_chat("Bob, are you still there?")
         await eventually(lambda: scene.speech.report()["voice_silent"] == 1)
+        await ann.send_chat("Hello? Oh hi, Mum.")
+        await eventually(lambda: scene.speech.report()["voice_silent"] == 2)
         router.answer_chunks = ["Yes."]
         await ann.send_chat("What is it?")
         await eventually(lambda: ann.answers())
         assert [answer.text for answer in ann.answers()] == ["Yes."]
         questions = [request["messages"][-1]["content"] for request in scene.router.chat_requests]
-        assert questions == ["Bob, are you still there?", "What is it?"]
+        assert questions == ["Bob, are you still there?", "Hello? Oh hi, Mum.", "What is it?"]

@@ -36,10 +36,10 @@ async def test_a_failing_router_is_announced_once_and_used_again(livekit: LiveKi
 async def test_a_blank_answer_is_announced_as_a_missing_one(livekit: LiveKit) -> None:
     router = ScriptedRouter(answer_chunks=[" ", "\n"])
     async with voice_scene(livekit, router) as scene, joined(livekit, ROOM, "ann") as ann:
-        await speak_question(scene, ann, "What is it?")
+        await speak_question(scene, ann, "Rayroom, what is it?")
         await eventually(lambda: ann.agent_speech_ms > 500 and ann.notices())
         router.answer_chunks = ["It says forty two."]
-        await speak_question(scene, ann, "And now?")
+        await speak_question(scene, ann, "Rayroom, and now?")
         await eventually(lambda: ann.answers())
         assert [answer.text for answer in ann.answers()] == ["It says forty two."]
         assert ann.notices() == [NOTICE_TEXTS[Trouble.THINKING]] and scene.speech.report()["voice_answers"] == 1

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from room_agent.conversation.unsure_turns import UnsureTurns
 from room_agent.core.models import Person
-from room_agent.intent.addressee import Address, AddresseeContext, cuts_in, find_addressee
+from room_agent.intent.addressee import Address, AddresseeContext, find_addressee, names_agent
 from room_agent.intent.stop_words import asks_agent_to_stop, asks_to_stop
 from routing.catalogue import load_catalogue
 from routing.models import Usage
@@ -66,12 +66,17 @@ def decide(
 ) -> Decision:
     """Return the decision that the conversation manager makes."""
     address: Address = find_addressee(text, speaker, context, now_s, names)
-    if speaking and cuts_in(text, names):
+    named = names_agent(text, names)
+    if _cuts_in(text, names, speaking) or (address == "addressed" and context.is_alone(speaker) and not named):
         address = "unsure"
     is_meant = address != "not addressed" or speaking
     if asks_agent_to_stop(text, names) or (is_meant and asks_to_stop(text, names)):
         return "stop"
     return address
+
+
+def _cuts_in(text: str, names: tuple[str, ...], speaking: bool) -> bool:
+    return speaking and "?" not in text and names_agent(text, names)
 
 
 def cases(meetings: Iterable[dict[str, Any]], by: Decide, lasts_s: float = ANSWER_LASTS_S) -> Iterator[Case]:
@@ -95,7 +100,7 @@ def _cases(meeting: dict[str, Any], by: Decide, lasts_s: float) -> Iterator[Case
             expected=one["expected"],
             decision=decision,
             debatable=one.get("debatable", False),
-            interrupts=voice and one["agent_speaking"] and (speaker == answered or cuts_in(one["text"], names)),
+            interrupts=voice and one["agent_speaking"] and (speaker == answered or _cuts_in(one["text"], names, True)),
             refused=decision == "unsure" and not context.is_alone(speaker) and not unsure.admits(at_s),
         )
         if one["expected"] == "answer":

@@ -202,7 +202,15 @@ async def test_an_unsure_turn_may_be_silent_and_leaves_no_trace_of_an_answer() -
     notices = Notices(captions, None, time.monotonic)
     responder = Responder(context, cast(Any, llm), captions, notices, cast(Any, speech), time.monotonic, {"ann", "bob"})
     running = asyncio.create_task(responder.run())
-    unsure = Question(identity="ann", name="Ann", text="Ask Rayroom.", asked_at_s=0.0, unsure=True, simple=True)
+    unsure = Question(
+        identity="ann",
+        name="Ann",
+        text="Ask Rayroom.",
+        asked_at_s=0.0,
+        unsure=True,
+        may_be_silent=True,
+        simple=True,
+    )
     for turns in (1, 2):
         responder.ask(unsure)
         assert responder.waits_since_s("ann") is None

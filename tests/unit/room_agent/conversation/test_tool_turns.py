@@ -268,5 +268,5 @@ async def test_tools_are_listed_again_after_a_call_of_one_that_changed() -> None
 async def test_a_doubtful_turn_of_a_cheap_model_has_no_tools() -> None:
     scene = Scene(["Hello."], ["Forty two."])
     await scene.say()
-    await scene.say(replace(QUESTION, unsure=True, simple=True))
+    await scene.say(replace(QUESTION, unsure=True, may_be_silent=True, simple=True))
     assert [tools for tools, _ in scene.llm.offered] == [2, 0]

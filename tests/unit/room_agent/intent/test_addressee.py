@@ -7,7 +7,7 @@ import random
 import pytest
 
 from room_agent.core.models import Person
-from room_agent.intent.addressee import Address, AddresseeContext, cuts_in, find_addressee
+from room_agent.intent.addressee import Address, AddresseeContext, find_addressee, names_agent
 from tests.unit.room_agent.hostile_text import hostile_text
 
 NAMES = ("rayroom", "ray room")
@@ -65,11 +65,9 @@ def test_talk_without_the_name_addresses_nobody(text: str) -> None:
     assert addressee_of(text) == "not addressed"
 
 
-def test_whatever_somebody_alone_says_is_for_the_model_to_decide_unless_they_call_the_agent() -> None:
-    # They may be on the phone.
-    for text in ("Was steht auf der Folie?", "Hello? Oh hi, Mum.", "Vielen Dank.", "Kann Rayroom das?"):
-        assert addressee_of(text, ALONE) == "unsure"
-    assert addressee_of("Rayroom, was steht da?", ALONE) == "addressed"
+def test_somebody_alone_asks_the_agent_and_whatever_else_they_say_is_for_the_model_to_decide() -> None:
+    assert addressee_of("Was steht auf der Folie?", ALONE) == addressee_of("Kann Rayroom das?", ALONE) == "addressed"
+    assert addressee_of("Vielen Dank.", ALONE) == addressee_of("Wo ist nur meine Brille", ALONE) == "unsure"
     assert addressee_of("\U0001f389", ALONE) == "not addressed"
     left = AddresseeContext(people=(ANN,), former=(BOB,))
     assert addressee_of("Bob, bist du noch da oder schon weg?", left) == "unsure"
@@ -87,11 +85,11 @@ def test_what_others_say_within_seconds_after_an_answer_is_unsure() -> None:
     assert find_addressee("Et en mars ?", "p-bob", ANSWERED, 115.1, NAMES) == "not addressed"
 
 
-def test_whoever_says_the_name_in_mid_answer_and_asks_nothing_cuts_in() -> None:
+def test_a_name_is_found_wherever_it_stands_and_in_parts() -> None:
     for text in ("Attends, Rayroom, stop. Une chose à la fois.", "scusa ray room fermati un attimo"):
-        assert cuts_in(text, NAMES)
-    for text in ("Rayroom, what is my salary?", "Stopp, die Zahlen stimmen noch nicht.", ""):
-        assert not cuts_in(text, NAMES)
+        assert names_agent(text, NAMES)
+    for text in ("Stopp, die Zahlen stimmen noch nicht.", "the arrayroom", ""):
+        assert not names_agent(text, NAMES)
 
 
 def test_a_sentence_that_begins_with_the_name_is_a_call_unless_its_marks_leave_it_out() -> None:
