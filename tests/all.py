@@ -88,7 +88,7 @@ def _each(steps: tuple[Step, ...]) -> int:
 
 def _at_once(steps: Sequence[Step]) -> int:
     """Run the steps, a few at once, and print each one's output when it ends; later steps run even if one fails."""
-    print("== pytest and mypy, three at once: some fourteen minutes until all have ended", flush=True)
+    print("== pytest and mypy, three at once: some ten minutes until all have ended", flush=True)
     running: set[subprocess.Popen[str]] = set()
     stopped = threading.Event()
 
