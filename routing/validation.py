@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from routing.errors import ConfigurationError
 
@@ -16,6 +16,15 @@ STRICT = ConfigDict(extra="forbid")
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
+
+
+def _whole(value: Any) -> Any:
+    """Return a float without a fraction as an int, as JSON knows no difference; a truth value stays one."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WHOLE = BeforeValidator(_whole)
+"""Beside a strict int: 17.0 is a whole number, and neither "17" nor true is."""
 HttpUrl = Annotated[str, Field(pattern=r"^https?://[^\s/]\S*$")]
 
 Row = TypeVar("Row", bound=BaseModel)

@@ -9,7 +9,6 @@ from typing import Annotated, Any, ClassVar, TypeVar
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -46,13 +45,6 @@ def _finite(value: float) -> float:
     return value
 
 
-def _whole(value: Any) -> Any:
-    """Return a float without a fraction as an int, as JSON knows no difference; a truth value stays one."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-WHOLE = BeforeValidator(_whole)
-"""Beside a strict int: 17.0 is a whole number, and neither "17" nor true is."""
 Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS)]
 Label = Annotated[str, Field(max_length=1_024)]
 ImageText = Annotated[str, Field(max_length=MAX_IMAGE_CHARS, json_schema_extra=INLINE_IMAGE)]

@@ -6,11 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, Tag
 
-from deployments.api.body import WHOLE, Body, ImageText, Label, LenientBody, Text, one_of
+from deployments.api.body import Body, ImageText, Label, LenientBody, Text, one_of
 from deployments.api.field_rules import TEXT, variant
 from deployments.api.inline_images import inline_image
 from routing.chat import Message
 from routing.errors import BadInput
+from routing.validation import WHOLE
 
 MAX_INPUTS = 2_048
 MAX_TOKEN_IDS = 300_000

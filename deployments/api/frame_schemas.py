@@ -8,8 +8,9 @@ from urllib.parse import unquote
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
-from deployments.api.body import MAX_IMAGE_CHARS, MAX_PARTICIPANT_CHARS, WHOLE, Body, Finite, bad_input
+from deployments.api.body import MAX_IMAGE_CHARS, MAX_PARTICIPANT_CHARS, Body, Finite, bad_input
 from routing.models import FrameFeatures
+from routing.validation import WHOLE
 
 Unit = Annotated[float, Field(ge=0, le=1)]
 _BOX = r"\d{1,4},\d{1,4},\d{1,4},\d{1,4}"

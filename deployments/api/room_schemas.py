@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainValidator, StrictBool, ValidationError
 
-from deployments.api.body import WHOLE, Body, Finite, Label, bad_input
+from deployments.api.body import Body, Finite, Label, bad_input
 from deployments.api.field_rules import CLOSED, JSON_OBJECT
 from routing.rooms import MAX_ROOM_BYTES, ROOM_PATTERN
+from routing.validation import WHOLE
 
 # Limits of one event: usage that could not be sent for days is sent as one event.
 MAX_AUDIO_MS = 1_000_000_000

@@ -7,16 +7,28 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StrictBool,
+)
 from pydantic.alias_generators import to_camel
+
+from routing.validation import WHOLE
 
 MAX_TEXT_CHARS = 8_000
 """The longest answer of an agent; a longer text is cut by the agent."""
 MAX_LABEL_CHARS = 512
 MAX_SOURCES = 50
-MAX_PART_ENTRIES = 10_000
+MAX_PART_ENTRIES = 800
+"""So many answers with the most sources are still a body of no more strings than the API reads."""
 MAX_ID_CHARS = 128
 
 
@@ -29,11 +41,23 @@ def iso(time: dt.datetime) -> str:
     return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-Time = Annotated[AwareDatetime, AfterValidator(_utc), PlainSerializer(iso, return_type=str, when_used="json")]
+def _no_number(value: Any) -> Any:
+    """Refuse a number, which pydantic would take for the seconds since 1970."""
+    if isinstance(value, int | float):
+        raise ValueError("must be a time with its zone, as in RFC 3339")
+    return value
+
+
+Time = Annotated[
+    AwareDatetime,
+    BeforeValidator(_no_number),
+    AfterValidator(_utc),
+    PlainSerializer(iso, return_type=str, when_used="json"),
+]
 Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS, repr=False)]
 Label = Annotated[str, Field(max_length=MAX_LABEL_CHARS)]
 Id = Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARS, pattern=r"^[A-Za-z0-9._:-]+$")]
-Amount = Annotated[int, Field(ge=0)]
+Amount = Annotated[int, Field(strict=True, ge=0), WHOLE]
 EntryKind = Literal["utterance", "description", "answer", "tool_call"]
 
 
@@ -43,7 +67,18 @@ class RecordModel(BaseModel):
     model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True, extra="ignore")
 
 
-class RecordedUtterance(RecordModel):
+def _kind_required(schema: dict[str, Any]) -> None:
+    """Say in the schema that an entry names its kind, although this code need not."""
+    schema["required"] = ["kind", *schema.get("required", ())]
+
+
+class RecordedEntry(RecordModel):
+    """One entry of a record."""
+
+    model_config = ConfigDict(json_schema_extra=_kind_required)
+
+
+class RecordedUtterance(RecordedEntry):
     """A final transcript or a chat message of a participant."""
 
     kind: Literal["utterance"] = "utterance"
@@ -54,7 +89,7 @@ class RecordedUtterance(RecordModel):
     text: Text
 
 
-class RecordedDescription(RecordModel):
+class RecordedDescription(RecordedEntry):
     """The description of a frame of a participant's screen or camera."""
 
     kind: Literal["description"] = "description"
@@ -66,10 +101,10 @@ class RecordedDescription(RecordModel):
     text: Text
     model: Label
     cost_nanousd: Amount
-    simulated: bool
+    simulated: StrictBool
 
 
-class RecordedAnswer(RecordModel):
+class RecordedAnswer(RecordedEntry):
     """An answer of the agent, as far as it was written or spoken."""
 
     kind: Literal["answer"] = "answer"
@@ -82,11 +117,11 @@ class RecordedAnswer(RecordModel):
     text: Text
     sources: Annotated[tuple[Label, ...], Field(max_length=MAX_SOURCES)] = ()
     """The sources of the passages of the tenant's knowledge that the model was given."""
-    interrupted: bool = False
-    failed: bool = False
+    interrupted: StrictBool = False
+    failed: StrictBool = False
 
 
-class RecordedToolCall(RecordModel):
+class RecordedToolCall(RecordedEntry):
     """A call of one of the tenant's tools, without its arguments and its result."""
 
     kind: Literal["tool_call"] = "tool_call"
@@ -137,9 +172,9 @@ class RecordPart(RecordModel):
 
     record_id: Id
     """LiveKit's id of the room, which is another one whenever a meeting of the same name begins again."""
-    first_entry: Annotated[int, Field(ge=1)]
+    first_entry: Annotated[int, Field(strict=True, ge=1), WHOLE]
     """The number of the part's first entry among the entries of this agent, from 1 on."""
-    last: bool
+    last: StrictBool
     """Whether the part is this agent's last one. Another agent of the meeting may send later parts."""
     started_at: Time
     """When the room was created."""
@@ -147,7 +182,7 @@ class RecordPart(RecordModel):
     ended_at: Time
     """When the agent left; for a killed one, when it last wrote an entry."""
     agent_name: Label
-    retention_days: Annotated[int, Field(ge=1, le=36_500)] | None = None
+    retention_days: Annotated[int, Field(strict=True, ge=1, le=36_500), WHOLE] | None = None
     entries: Annotated[
         tuple[Annotated[Entry, Field(discriminator="kind")], ...],
         Field(max_length=MAX_PART_ENTRIES, fail_fast=True, repr=False),

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import ConfigDict, Field, PrivateAttr, StrictBool, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
-from deployments.api.body import WHOLE, ImageText, Label, LenientBody, Text, Words, one_of, participant_of
+from deployments.api.body import ImageText, Label, LenientBody, Text, Words, one_of, participant_of
 from deployments.api.chat.tool_schemas import (
     MAX_ID_CHARS,
     MAX_TOOLS,
@@ -31,6 +31,7 @@ from deployments.api.field_rules import (
 )
 from deployments.api.openai_params import Neutral, NotPassedOn
 from routing.chat import Detail, Effort, EncryptedThought
+from routing.validation import WHOLE
 
 MAX_MESSAGES = 512
 MAX_PARTS = 64

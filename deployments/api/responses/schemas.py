@@ -6,12 +6,13 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, Tag
 
-from deployments.api.body import MAX_TEXT_CHARS, WHOLE, ImageText, Label, LenientBody, ObjectText, Text, Words, one_of
+from deployments.api.body import MAX_TEXT_CHARS, ImageText, Label, LenientBody, ObjectText, Text, Words, one_of
 from deployments.api.chat.schemas import MAX_MESSAGES, MAX_PARTS, Mode, OutputTokens
 from deployments.api.chat.tool_schemas import MAX_ID_CHARS, MAX_TOOLS, Name, Parameters, Schema
 from deployments.api.field_rules import FILLED_LIST, TEXT, content_of, if_given, one_value, variant
 from deployments.api.openai_params import Neutral
 from routing.chat import Detail, Effort
+from routing.validation import WHOLE
 
 _STATELESS = "send the whole conversation as `input`: no response is stored here"
 
