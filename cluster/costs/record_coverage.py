@@ -37,7 +37,7 @@ class RecordCoverage:
       lost: `since_s` on disk is never before such an end, or any other moment at which records may have been lost.
     - After a stall of this process, records may wait unread in its sockets. It proves nothing until each connected
       replica has replied to a ping that was sent since: the reply comes after all that the replica wrote before.
-    - A replica whose connection ends before that, or after a long silence, may have written what never arrived: it is
+    - If a replica's connection ends before that, or after a long silence, some of its records may be lost: it is
       awaited, like those of a process that died.
     - An awaited replica that neither returns nor is taken over may have died with records that nobody else has:
       `since_s` is moved to the time at which it is given up, so that whatever it may have called has an estimate.
@@ -134,7 +134,7 @@ class RecordCoverage:
         self.since_s = max(self.since_s, now_s)
 
     def give_up(self, now_s: float) -> None:
-        """Stop to wait for replicas whose records did not come in time."""
+        """Stop waiting for replicas that sent no records, or no reply, in time."""
         if not self.connected:
             return
         for waiting in (self.awaited, self.silent):

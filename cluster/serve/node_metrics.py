@@ -16,7 +16,10 @@ async def fetch_texts(http: aiohttp.ClientSession, urls: Sequence[str]) -> list[
 
 
 def parse_samples(texts: Iterable[str], prefixes: tuple[str, ...]) -> Iterator[Sample]:
-    """Yield the samples whose names begin so. A node exports a megabyte, most of which is Ray's own."""
+    """Yield the samples with a name that begins with one of the prefixes.
+
+    A node exports a megabyte, most of which is Ray's own.
+    """
     for text in texts:
         lines = "\n".join(line for line in text.splitlines() if line.startswith(prefixes)) + "\n"
         for family in text_string_to_metric_families(lines):

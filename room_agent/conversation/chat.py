@@ -13,6 +13,7 @@ from livekit import rtc
 
 from room_agent.conversation.chat_limits import (
     MAX_EARLY,
+    READ_TIMEOUT_S,
     TOPIC,
     ChatCounts,
     ChatLimits,
@@ -118,7 +119,7 @@ class ChatInbox:
         # The SDK wakes a reader that waits for its end later than one that finds it there, so that two messages which
         # arrive together would change places. Each has its deadline, and delays its own sender only.
         if earlier:
-            await asyncio.wait(earlier)
+            await asyncio.wait(earlier, timeout=READ_TIMEOUT_S + SENDER_TIMEOUT_S)
         self._pass_on(message)
 
     def _on_newcomer(self, *_: Any) -> None:

@@ -51,7 +51,7 @@ class Scrape:
 
 
 def parse(texts: Iterable[str], prefixes: tuple[str, ...], at_s: float) -> Scrape:
-    """Return the series whose names begin so, those of several nodes summed."""
+    """Return the series with a name that begins with one of the prefixes, summed over the nodes."""
     series = defaultdict[str, dict[Labels, float]](dict)
     for name, labels, value, *_ in parse_samples(texts, prefixes):
         key = tuple(sorted(labels.items()))

@@ -44,8 +44,8 @@ def restore(backup: Path, journal: Path, now_s: float) -> SetAsideCosts:
 
     The lost journal sealed and sent them after the backup was made. To seal them again would bill them twice, because a
     window of another opening has another id. For the same reason later reports correct no cost that was booked before
-    `now_s`: the lost journal may have had them, and billed the difference. What the lost journal has moved to month
-    files beside `journal` counts in the bill, the totals and the budgets. Raises ConfigurationError where a journal is
+    `now_s`: the lost journal may have had them, and billed the difference. The costs that it moved to the month
+    files beside `journal` count in the bill, the totals and the budgets. Raises ConfigurationError where a journal is
     there already, and JournalUnusable for a backup that is no journal of this version.
     """
     if journal.exists():
